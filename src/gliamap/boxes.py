@@ -1,0 +1,101 @@
+"""Boxes on a voxel grid, and the windows that cover one. Knows numpy only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+Shape = tuple[int, int, int]
+"""Three spatial sizes ``(X, Y, Z)``; a 2D image has Z = 1."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A half-open box of voxels: ``start`` is inside, ``stop`` is not. It may reach outside its grid."""
+
+    start: Shape
+    stop: Shape
+
+    @property
+    def shape(self) -> Shape:
+        """Sizes along X, Y, Z."""
+        x, y, z = (b - a for a, b in zip(self.start, self.stop, strict=True))
+        return (x, y, z)
+
+    @property
+    def slices(self) -> tuple[slice, slice, slice]:
+        """Slices for an ``(X, Y, Z)`` array; the box must lie inside it."""
+        x, y, z = (slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
+        return (x, y, z)
+
+    def grow(self, margin: int, shape: Shape) -> Box:
+        """The box with ``margin`` voxels more on every side, cut to a grid of ``shape``."""
+        return Box(*_triples((max(0, a - margin), min(n, b + margin)) for a, b, n in self._axes(shape)))
+
+    def clip(self, shape: Shape) -> Box:
+        """The part of the box inside a grid of ``shape``."""
+        return Box(*_triples((min(max(0, a), n), min(max(0, b), n)) for a, b, n in self._axes(shape)))
+
+    def _axes(self, shape: Shape) -> list[tuple[int, int, int]]:
+        return list(zip(self.start, self.stop, shape, strict=True))
+
+
+def _triples(pairs: object) -> tuple[Shape, Shape]:
+    (x0, x1), (y0, y1), (z0, z1) = pairs  # type: ignore[misc]
+    return (x0, y0, z0), (x1, y1, z1)
+
+
+def whole(shape: Shape) -> Box:
+    """The box of a whole grid."""
+    return Box((0, 0, 0), shape)
+
+
+def bounding_box(mask: NDArray[np.bool_]) -> Box | None:
+    """The smallest box that holds every true voxel of an ``(X, Y, Z)`` mask; ``None`` where there is none."""
+    start, stop = [], []
+    for axis in range(3):
+        line = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        if line.size == 0:
+            return None
+        start.append(int(line[0]))
+        stop.append(int(line[-1]) + 1)
+    return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
+
+
+def read_padded(array: NDArray[np.generic], box: Box, fill: float = 0) -> NDArray[np.generic]:
+    """Copy ``box`` out of ``array`` (last three axes X, Y, Z), with ``fill`` where the box leaves the grid."""
+    grid: Shape = (array.shape[-3], array.shape[-2], array.shape[-1])
+    inside = box.clip(grid)
+    part = array[(..., *inside.slices)]
+    if inside == box:
+        return np.array(part)
+    out = np.full((*array.shape[:-3], *box.shape), fill, dtype=array.dtype)
+    at = tuple(slice(a - o, b - o) for a, b, o in zip(inside.start, inside.stop, box.start, strict=True))
+    out[(..., *at)] = part
+    return out
+
+
+def window_boxes(shape: Shape, patch: Shape, overlap: float) -> list[Box]:
+    """Windows of size ``patch`` that cover a grid of ``shape``, evenly spread, overlapping by at least ``overlap``.
+
+    ``overlap`` is a share of the patch in 0..1 (1 excluded). Where the grid is smaller than the patch along an
+    axis, one window is centred on it and reaches outside.
+    """
+    if not 0 <= overlap < 1:
+        raise ValueError(f"overlap must be in 0..1 (1 excluded), not {overlap}")
+    starts = [_axis_starts(n, p, overlap) for n, p in zip(shape, patch, strict=True)]
+    return [
+        Box((x, y, z), (x + patch[0], y + patch[1], z + patch[2]))
+        for x, y, z in product(starts[0], starts[1], starts[2])
+    ]
+
+
+def _axis_starts(size: int, patch: int, overlap: float) -> list[int]:
+    if size <= patch:
+        return [(size - patch) // 2]
+    step = max(1, int(patch * (1 - overlap)))
+    count = -(-(size - patch) // step) + 1
+    return [round(i * (size - patch) / (count - 1)) for i in range(count)]

@@ -1,0 +1,163 @@
+"""The nouns that move through gliamap, one a stage, so that data only moves forward. Knows numpy only.
+
+DataSet of CaseFiles (names) -> Case (native voxels) -> PreparedCase (network's voxels) -> Prediction (native voxels)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gliamap.boxes import Box, Shape
+from gliamap.labels import LabelMap, Region
+from gliamap.volume import Grid
+
+
+@dataclass(frozen=True)
+class CaseIdentity:
+    """Which case this is, and what its data set says about splitting.
+
+    ``case_id`` is one scan session, ``patient_id`` the unit of a split. ``fold`` and ``exclude_when_test_fold`` come
+    from the data set's own manifest, where it has one.
+    """
+
+    case_id: str
+    patient_id: str
+    fold: int | None = None
+    exclude_when_test_fold: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class CaseFiles:
+    """The files of one case.
+
+    ``modalities`` maps names (``t1``, ``t1c``, ``t2``, ``flair``) to files, in the source's order. ``conventions``
+    names the label conventions that the layout allows; empty where the layout does not say.
+    """
+
+    identity: CaseIdentity
+    modalities: Mapping[str, Path]
+    labels: Path | None = None
+    conventions: tuple[str, ...] = ()
+
+    @property
+    def case_id(self) -> str:
+        """The identity's case id."""
+        return self.identity.case_id
+
+    @property
+    def reference(self) -> Path:
+        """The file whose grid and header an output mask takes: the first modality's."""
+        return next(iter(self.modalities.values()))
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """What a folder holds: its layout's name, its cases in order, and what the layout says of all of them.
+
+    ``foreground`` is ``brain`` for skull-stripped images and ``head`` for whole heads. Where ``patients_known`` is
+    false, every case counts as its own patient and neighbours in file order may be the same person. ``notes`` are
+    remarks for the user, such as folders that were passed over.
+    """
+
+    root: Path
+    layout: str
+    cases: tuple[CaseFiles, ...]
+    foreground: Literal["brain", "head"]
+    patients_known: bool = True
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One case as its files hold it.
+
+    ``image`` is ``(C, X, Y, Z)`` float32 in file orientation, channels in the order of ``modalities``; ``labels`` is
+    an ``(X, Y, Z)`` map of tissues on the same grid, or ``None``. ``convention`` names what the label file used.
+    """
+
+    case_id: str
+    patient_id: str
+    modalities: tuple[str, ...]
+    image: NDArray[np.float32]
+    grid: Grid
+    labels: LabelMap | None = None
+    convention: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class GridRecord:
+    """What is needed to go from a prepared grid back to the native one.
+
+    ``flips`` and ``axes`` say how native voxel axes became R, A, S: prepared axis i is native axis ``axes[i]``,
+    reversed where ``flips[i]``. ``crop`` is the box kept, in the reoriented grid. ``shape`` and ``spacing`` describe
+    the prepared grid: the crop's own where nothing was resampled.
+    """
+
+    native: Grid
+    axes: tuple[int, int, int]
+    flips: tuple[bool, bool, bool]
+    crop: Box
+    shape: Shape
+    spacing: tuple[float, float, float]
+
+    @property
+    def resampled(self) -> bool:
+        """The prepared grid is not the crop's own."""
+        return self.shape != self.crop.shape
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """One 26-connected lesion: its box on the prepared grid, its voxels, its size in mL (pixels for an image)."""
+
+    box: Box
+    voxels: int
+    size: float
+
+
+@dataclass(frozen=True, eq=False)
+class TumourIndex:
+    """Where the tumour is, found once at preparation, so that sampling need not search.
+
+    ``samples`` maps each region present to ``(N, 3)`` int32 voxel positions on the prepared grid, drawn evenly with
+    a seeded generator; ``voxels`` counts each region's voxels; ``lesions`` are those of the whole tumour.
+    """
+
+    samples: Mapping[Region, NDArray[np.int32]]
+    voxels: Mapping[Region, int]
+    lesions: tuple[Lesion, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedCase:
+    """One case as a network sees it: ``image`` ``(C, X, Y, Z)`` in RAS+, cropped, normalised; ``labels`` likewise."""
+
+    case_id: str
+    patient_id: str
+    image: NDArray[np.floating]
+    record: GridRecord
+    labels: LabelMap | None = None
+    index: TumourIndex | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a model says of a case, on its native grid.
+
+    ``labels`` is an ``(X, Y, Z)`` map of tissues; ``probabilities`` is ``(R, X, Y, Z)`` float32 in 0..1 in the order
+    of ``channels``, kept only on request.
+    """
+
+    case_id: str
+    labels: LabelMap
+    grid: Grid
+    probabilities: NDArray[np.float32] | None = None
+    channels: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = field(default=())

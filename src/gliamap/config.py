@@ -1,0 +1,150 @@
+"""Settings that users write and files hold, checked by pydantic. Knows no files and no torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from gliamap.boxes import Shape
+from gliamap.labels import Region, Tissue, get_convention
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, and an unknown key is an error rather than silence."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PrepConfig(Settings):
+    """How a case is prepared.
+
+    ``foreground``: what is normalised over and cropped to: ``brain`` = the voxels that are not zero (skull-stripped
+    images), ``head`` = the voxels brighter than Otsu's threshold, filled (whole heads, photographs of slices).
+    ``spacing``: resample to this, in mm (pixels for images); ``None`` keeps the native spacing.
+    """
+
+    modalities: tuple[str, ...]
+    foreground: Literal["brain", "head"] = "brain"
+    spacing: tuple[float, float, float] | None = None
+    crop_margin: int = Field(default=2, ge=0)
+
+
+class OutputConfig(Settings):
+    """What a network's channels mean.
+
+    ``regions``: overlapping sigmoid channels, outermost first. ``classes``: softmax over background and the tissues
+    of the convention in the order of their values.
+    """
+
+    kind: Literal["regions", "classes"]
+    convention: str
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """The convention's regions: the channels where ``kind`` is ``regions``."""
+        return get_convention(self.convention).regions
+
+    @property
+    def tissues(self) -> tuple[Tissue, ...]:
+        """The convention's tissues: the channels after background where ``kind`` is ``classes``."""
+        return get_convention(self.convention).tissues
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """A name for each output channel."""
+        if self.kind == "regions":
+            return tuple(region.value for region in self.regions)
+        return ("background", *(tissue.name for tissue in self.tissues))
+
+
+class NetConfig(Settings):
+    """Which network, and its size. ``dims`` 2 or 3; ``widths`` are feature channels from the finest level down."""
+
+    name: str = "dynunet"
+    dims: Literal[2, 3]
+    in_channels: int = Field(ge=1)
+    out_channels: int = Field(ge=1)
+    widths: tuple[int, ...] = (16, 32, 64, 128, 256)
+    deep_supervision: bool = False
+
+    @model_validator(mode="after")
+    def _enough_levels(self) -> NetConfig:
+        if len(self.widths) < 2:
+            raise ValueError("widths needs at least two levels")
+        return self
+
+
+class AugmentConfig(Settings):
+    """How strongly training patches are varied; 0 switches a part off. Probabilities are per patch."""
+
+    flip: bool = True
+    affine: float = Field(default=0.3, ge=0, le=1)
+    rotate_degrees: float = Field(default=20.0, ge=0)
+    scale: float = Field(default=0.15, ge=0, lt=1)
+    intensity: float = Field(default=0.3, ge=0, le=1)
+    gamma: float = Field(default=0.2, ge=0, le=1)
+    noise: float = Field(default=0.15, ge=0, le=1)
+    bias: float = Field(default=0.15, ge=0, le=1)
+
+
+class TrainConfig(Settings):
+    """How a network is trained."""
+
+    steps: int = Field(default=1000, ge=1)
+    batch: int = Field(default=2, ge=1)
+    patch: Shape = (64, 64, 64)
+    optimiser: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=1e-2, ge=0)
+    schedule: Literal["poly", "cosine"] = "cosine"
+    warmup_steps: int = Field(default=50, ge=0)
+    clip_norm: float = Field(default=1.0, gt=0)
+    ema_decay: float = Field(default=0.999, ge=0, lt=1)
+    foreground_share: float = Field(default=0.5, ge=0, le=1)
+    precision: Literal["fp32", "bf16"] = "bf16"
+    augment: AugmentConfig = AugmentConfig()
+    validate_every: int = Field(default=250, ge=1)
+    save_every_minutes: float = Field(default=5.0, gt=0)
+    workers: int = Field(default=1, ge=0)
+    seed: int = 0
+
+
+class WindowConfig(Settings):
+    """How a network is slid over a case: patch, overlap (share of the patch), windows in one batch."""
+
+    patch: Shape
+    overlap: float = Field(default=0.5, ge=0, lt=1)
+    batch: int = Field(default=1, ge=1)
+
+
+class CleanUpConfig(Settings):
+    """What is removed from a prediction: connected parts of a region smaller than this many mL (pixels for images)."""
+
+    min_size: float = Field(default=0.0, ge=0)
+
+
+class ModelSpec(Settings):
+    """What a checkpoint says of itself: everything that inference needs, and where the weights come from.
+
+    The fields after ``clean_up`` are filled as they become known; empty means not measured.
+    """
+
+    format: Literal[1] = 1
+    name: str
+    network: NetConfig
+    output: OutputConfig
+    prep: PrepConfig
+    window: WindowConfig
+    clean_up: CleanUpConfig = CleanUpConfig()
+    may_be_missing: tuple[str, ...] = ()
+    planes: tuple[str, ...] = ()
+    phantom_only: bool = False
+    temperature: float = Field(default=1.0, gt=0)
+    intensity_ranges: dict[str, tuple[float, float]] = {}
+    volume_range: tuple[float, float] | None = None
+    dice_per_modality_subset: dict[str, float] = {}
+    training_data: dict[str, str] = {}
+    metrics: dict[str, float] = {}
+    versions: dict[str, str] = {}
+    weights_sha256: str | None = None

@@ -1,0 +1,19 @@
+"""Fixtures that all tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder of real cases named by GLIAMAP_DATA; a test that needs it is skipped where it is unset."""
+    value = os.environ.get("GLIAMAP_DATA")
+    if value and Path(value).is_dir():
+        return Path(value)
+    if os.environ.get("GLIAMAP_REQUIRE_DATA") == "1":
+        pytest.fail("GLIAMAP_DATA does not name a folder and GLIAMAP_REQUIRE_DATA=1")
+    pytest.skip("real cases are read from the folder named by GLIAMAP_DATA, which is not set")
