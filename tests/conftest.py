@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples on every run, and no limit per example: a busy machine is not a bug.
+settings.register_profile("gliamap", deadline=None, derandomize=True)
+settings.load_profile("gliamap")
 
 
 @pytest.fixture(scope="session")

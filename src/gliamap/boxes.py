@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
 
@@ -22,8 +23,7 @@ class Box:
     @property
     def shape(self) -> Shape:
         """Sizes along X, Y, Z."""
-        x, y, z = (b - a for a, b in zip(self.start, self.stop, strict=True))
-        return (x, y, z)
+        return _triple(b - a for a, b in zip(self.start, self.stop, strict=True))
 
     @property
     def slices(self) -> tuple[slice, slice, slice]:
@@ -33,19 +33,22 @@ class Box:
 
     def grow(self, margin: int, shape: Shape) -> Box:
         """The box with ``margin`` voxels more on every side, cut to a grid of ``shape``."""
-        return Box(*_triples((max(0, a - margin), min(n, b + margin)) for a, b, n in self._axes(shape)))
+        return Box(
+            _triple(max(0, a - margin) for a in self.start),
+            _triple(min(n, b + margin) for b, n in zip(self.stop, shape, strict=True)),
+        )
 
     def clip(self, shape: Shape) -> Box:
-        """The part of the box inside a grid of ``shape``."""
-        return Box(*_triples((min(max(0, a), n), min(max(0, b), n)) for a, b, n in self._axes(shape)))
+        """The part of the box inside a grid of ``shape``; empty (start = stop) along an axis where it lies outside."""
+        return Box(
+            _triple(min(max(0, a), n) for a, n in zip(self.start, shape, strict=True)),
+            _triple(min(max(0, b), n) for b, n in zip(self.stop, shape, strict=True)),
+        )
 
-    def _axes(self, shape: Shape) -> list[tuple[int, int, int]]:
-        return list(zip(self.start, self.stop, shape, strict=True))
 
-
-def _triples(pairs: object) -> tuple[Shape, Shape]:
-    (x0, x1), (y0, y1), (z0, z1) = pairs  # type: ignore[misc]
-    return (x0, y0, z0), (x1, y1, z1)
+def _triple(values: Iterable[int]) -> Shape:
+    x, y, z = values
+    return (x, y, z)
 
 
 def whole(shape: Shape) -> Box:
@@ -73,8 +76,11 @@ def read_padded(array: NDArray[np.generic], box: Box, fill: float = 0) -> NDArra
     if inside == box:
         return np.array(part)
     out = np.full((*array.shape[:-3], *box.shape), fill, dtype=array.dtype)
-    at = tuple(slice(a - o, b - o) for a, b, o in zip(inside.start, inside.stop, box.start, strict=True))
-    out[(..., *at)] = part
+    at = Box(
+        _triple(a - o for a, o in zip(inside.start, box.start, strict=True)),
+        _triple(b - o for b, o in zip(inside.stop, box.start, strict=True)),
+    )
+    out[(..., *at.slices)] = part
     return out
 
 

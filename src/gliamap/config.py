@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from gliamap.boxes import Shape
 from gliamap.labels import Region, Tissue, get_convention
+
+_Count = Annotated[int, Field(ge=1)]
+_Length = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+PatchSize = tuple[_Count, _Count, _Count]
+"""Voxels along X, Y, Z; a 2D patch has Z = 1."""
 
 
 class Settings(BaseModel):
@@ -24,10 +28,17 @@ class PrepConfig(Settings):
     ``spacing``: resample to this, in mm (pixels for images); ``None`` keeps the native spacing.
     """
 
-    modalities: tuple[str, ...]
+    modalities: tuple[str, ...] = Field(min_length=1)
     foreground: Literal["brain", "head"] = "brain"
-    spacing: tuple[float, float, float] | None = None
+    spacing: tuple[_Length, _Length, _Length] | None = None
     crop_margin: int = Field(default=2, ge=0)
+
+    @field_validator("modalities")
+    @classmethod
+    def _each_once(cls, modalities: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(modalities)) < len(modalities):
+            raise ValueError("a modality is named twice")
+        return modalities
 
 
 class OutputConfig(Settings):
@@ -39,6 +50,11 @@ class OutputConfig(Settings):
 
     kind: Literal["regions", "classes"]
     convention: str
+
+    @field_validator("convention")
+    @classmethod
+    def _known(cls, convention: str) -> str:
+        return get_convention(convention).name
 
     @property
     def regions(self) -> tuple[Region, ...]:
@@ -65,7 +81,7 @@ class NetConfig(Settings):
     dims: Literal[2, 3]
     in_channels: int = Field(ge=1)
     out_channels: int = Field(ge=1)
-    widths: tuple[int, ...] = (16, 32, 64, 128, 256)
+    widths: tuple[_Count, ...] = (16, 32, 64, 128, 256)
     deep_supervision: bool = False
 
     @model_validator(mode="after")
@@ -93,7 +109,7 @@ class TrainConfig(Settings):
 
     steps: int = Field(default=1000, ge=1)
     batch: int = Field(default=2, ge=1)
-    patch: Shape = (64, 64, 64)
+    patch: PatchSize = (64, 64, 64)
     optimiser: Literal["adamw", "sgd"] = "adamw"
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-2, ge=0)
@@ -113,7 +129,7 @@ class TrainConfig(Settings):
 class WindowConfig(Settings):
     """How a network is slid over a case: patch, overlap (share of the patch), windows in one batch."""
 
-    patch: Shape
+    patch: PatchSize
     overlap: float = Field(default=0.5, ge=0, lt=1)
     batch: int = Field(default=1, ge=1)
 

@@ -6,6 +6,7 @@ GliamapError
 ├── GridError      files that must share a voxel grid do not
 ├── LabelError     label values outside their convention, ambiguous, or not convertible without loss
 ├── ConfigError    settings that contradict each other, the store, the run or the model
+├── TrainingError  a training that cannot go on, such as a loss that is not finite
 ├── OutputError    the target already exists, or cannot be written
 └── CasesFailed    a run over many cases finished, but some of them failed (exit code 1)
 
@@ -59,6 +60,10 @@ class LabelError(GliamapError):
 
 class ConfigError(GliamapError):
     """Settings that contradict each other, the store, the run or the model."""
+
+
+class TrainingError(GliamapError):
+    """A training that cannot go on, such as a loss that is not finite."""
 
 
 class OutputError(GliamapError):

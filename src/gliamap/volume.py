@@ -62,7 +62,7 @@ class Grid:
 
 def _corners(grid: Grid) -> NDArray[np.float64]:
     index = np.array(np.meshgrid(*[(0, n - 1) for n in grid.shape], indexing="ij")).reshape(3, -1)
-    return grid.affine[:3, :3] @ index + grid.affine[:3, 3:]
+    return np.asarray(grid.affine[:3, :3] @ index + grid.affine[:3, 3:])
 
 
 def image_grid(shape: Shape) -> Grid:

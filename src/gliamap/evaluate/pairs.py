@@ -1,0 +1,213 @@
+"""Which prediction belongs to which reference, and which label convention each of them uses. Reads names, and values
+only where nothing else tells the convention.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gliamap.errors import FileError, GridError, LabelError, LayoutError
+from gliamap.io.atomic import read_json
+from gliamap.io.cases import read_mask_file
+from gliamap.io.images import IMAGE_SUFFIXES, is_image
+from gliamap.labels import (
+    CONVENTIONS,
+    Convention,
+    LabelMap,
+    get_convention,
+    resolve_convention,
+    to_tissue,
+    values_in,
+)
+from gliamap.sources.detect import scan
+from gliamap.sources.layout import list_folder, natural_key
+from gliamap.volume import Grid
+
+_NIFTI = (".nii.gz", ".nii")
+
+_ENDINGS = ("", "-seg", "_seg")
+"""What may stand between the case id and the suffix in the name of a mask."""
+
+
+_BARE = ("the references are bare masks: every case counts as its own patient",)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A reference mask, the conventions its layout allows, and its prediction, if there is one.
+
+    ``declared`` is the convention that the prediction says or is said to use, ``None`` where it takes that of its
+    reference.
+    """
+
+    case_id: str
+    patient_id: str
+    reference: Path
+    allowed: tuple[str, ...]
+    prediction: Path | None = None
+    declared: str | None = None
+
+
+def find_references(references: Path) -> tuple[tuple[Pair, ...], tuple[str, ...]]:
+    """The reference masks in a data set of any known layout, or in a folder of bare masks; and remarks.
+
+    In a folder of bare masks every case is its own patient. ``LayoutError`` where there is no mask.
+    """
+    bare = _bare_masks(references)
+    try:
+        found = scan(references)
+    except LayoutError:
+        if not bare:
+            raise
+        return bare, _BARE
+    pairs = tuple(
+        Pair(case.case_id, case.identity.patient_id, case.labels, case.conventions)
+        for case in found.cases
+        if case.labels is not None
+    )
+    if not pairs and not bare:
+        raise LayoutError(
+            f"{references} holds no reference masks",
+            found=f"{len(found.cases)} cases in the layout {found.layout}, none with a mask",
+            remedy="name the folder that holds the masks",
+        )
+    if not pairs:
+        return bare, _BARE
+    without = len(found.cases) - len(pairs)
+    notes = (f"{without} cases without a reference mask were passed over",) if without else ()
+    return pairs, notes
+
+
+def find_predictions(
+    pairs: Sequence[Pair], predictions: Path, chosen: str | None
+) -> tuple[tuple[Pair, ...], tuple[str, ...]]:
+    """The pairs completed with their predictions, and the ids of predictions that belong to no pair.
+
+    Looked for, in this order: ``CASE.nii.gz`` (``.nii``, or ``.png`` and other images where the references are
+    images), ``CASE-seg.nii.gz``, ``CASE_seg.nii.gz``, and the same inside a folder ``CASE``. The convention is the
+    ``label_convention`` of ``CASE.json`` beside the mask, else ``chosen``. ``FileError`` where ``predictions`` is not
+    a folder or holds no prediction at all.
+    """
+    if not predictions.is_dir():
+        raise FileError(f"{predictions} is not a folder", expected="a folder of predicted masks")
+    suffixes = _suffixes(pairs[0].reference)
+    found = tuple(_with_prediction(pair, predictions, suffixes, chosen) for pair in pairs)
+    if all(pair.prediction is None for pair in found):
+        raise FileError(
+            f"{predictions} holds no prediction for any of the {len(pairs)} references",
+            expected=f"masks named like {pairs[0].case_id}{suffixes[0]}",
+            remedy="check the folder; the mask of a case is named after its case id",
+        )
+    return found, _surplus(predictions, [pair.case_id for pair in pairs], suffixes)
+
+
+def reference_conventions(pairs: Sequence[Pair], chosen: str | None) -> dict[str, Convention]:
+    """The convention of each case's reference: ``chosen``, or told by the layout, or by the values.
+
+    A layout may allow several conventions; the values of all references in it together tell which.
+    """
+    found = {allowed: _told(pairs, allowed, chosen) for allowed in dict.fromkeys(pair.allowed for pair in pairs)}
+    return {pair.case_id: found[pair.allowed] for pair in pairs}
+
+
+def _told(pairs: Sequence[Pair], allowed: tuple[str, ...], chosen: str | None) -> Convention:
+    if chosen is not None:
+        return get_convention(chosen)
+    candidates = [get_convention(name) for name in allowed or CONVENTIONS]
+    if len(candidates) == 1:
+        return candidates[0]
+    paths = [pair.reference for pair in pairs if pair.allowed == allowed]
+    present = {value for path in paths for value in values_in(read_mask_file(path)[0])}
+    return _resolved(present, candidates, paths[0].parent, "--reference-labels")
+
+
+def read_reference(pair: Pair, convention: Convention) -> tuple[LabelMap, Grid]:
+    """The tissues of a reference, and its grid."""
+    values, grid = read_mask_file(pair.reference)
+    _resolved(values_in(values), [convention], pair.reference, "--reference-labels")
+    return to_tissue(values, convention), grid
+
+
+def read_prediction(pair: Pair, path: Path, grid: Grid, reference: Convention) -> tuple[LabelMap, Convention]:
+    """The tissues of the prediction at ``path`` and its convention.
+
+    Where none is declared, the reference's is taken; where the values do not fit that, another one of the
+    reference's layout that divides the tumour in the same way. ``GridError`` where the grid is not the reference's.
+    """
+    values, own = read_mask_file(path)
+    if not own.same_as(grid):
+        raise GridError(
+            f"{path} does not lie on the grid of its reference {pair.reference}",
+            found=own.describe(),
+            expected=grid.describe(),
+            remedy="resample the prediction to the grid of the case it was made for",
+        )
+    present = values_in(values)
+    candidates = [reference]
+    if pair.declared is not None:
+        candidates = [get_convention(pair.declared)]
+    elif not all(value in reference.values for value in present):
+        allowed = (CONVENTIONS[name] for name in pair.allowed)
+        candidates = [c for c in allowed if set(c.tissues) == set(reference.tissues)] or [reference]
+    convention = _resolved(present, candidates, path, "--labels")
+    return to_tissue(values, convention), convention
+
+
+def _resolved(present: Collection[int], candidates: Sequence[Convention], path: Path, option: str) -> Convention:
+    """:func:`~gliamap.labels.resolve_convention`, with the file and the option for its side in the message."""
+    try:
+        return resolve_convention(present, candidates)
+    except LabelError as error:
+        remedy = error.remedy.replace("--labels", option) if error.remedy else None
+        raise LabelError(f"{path}: {error.what}", found=error.found, expected=error.expected, remedy=remedy) from error
+
+
+def _suffixes(reference: Path) -> tuple[str, ...]:
+    return IMAGE_SUFFIXES if is_image(reference) else _NIFTI
+
+
+def _bare_masks(folder: Path) -> tuple[Pair, ...]:
+    """The masks of a folder that holds nothing else; pictures beside NIfTI masks are none."""
+    files = list_folder(folder).files if folder.is_dir() else ()
+    for suffixes in (_NIFTI, IMAGE_SUFFIXES):
+        named = [(_case_name(file.name, suffixes), file) for file in files]
+        if any(name for name, _ in named):
+            return tuple(Pair(name, name, file, ()) for name, file in named if name)
+    return ()
+
+
+def _case_name(file_name: str, suffixes: Sequence[str]) -> str | None:
+    """``CASE`` of ``CASE.nii.gz`` or ``CASE-seg.nii.gz``; ``None`` where the name does not end like a mask's."""
+    for suffix in suffixes:
+        if file_name.lower().endswith(suffix):
+            return file_name[: -len(suffix)].removesuffix("-seg").removesuffix("_seg")
+    return None
+
+
+def _with_prediction(pair: Pair, folder: Path, suffixes: Sequence[str], chosen: str | None) -> Pair:
+    path = _mask_of(pair.case_id, folder, suffixes)
+    if path is None:
+        return pair
+    beside = path.with_name(f"{pair.case_id}.json")
+    says = read_json(beside) if beside.is_file() else None
+    declared = says.get("label_convention") if isinstance(says, dict) else None
+    return replace(pair, prediction=path, declared=get_convention(declared).name if declared else chosen)
+
+
+def _mask_of(case_id: str, folder: Path, suffixes: Sequence[str]) -> Path | None:
+    places = (
+        where / f"{case_id}{end}{s}" for where in (folder, folder / case_id) for end in _ENDINGS for s in suffixes
+    )
+    return next((place for place in places if place.is_file()), None)
+
+
+def _surplus(folder: Path, known: Sequence[str], suffixes: Sequence[str]) -> tuple[str, ...]:
+    """Ids of masks in ``folder`` that no reference has. What only adds to a known id, as a picture of it, is none."""
+    extended = tuple(f"{case_id}{sign}" for case_id in known for sign in "-_.")
+    inside = list_folder(folder)
+    names = {_case_name(file.name, suffixes) or "" for file in inside.files}
+    names |= {sub.name for sub in inside.folders if _mask_of(sub.name, folder, suffixes)}
+    left = (name for name in names - {"", *known} if not name.startswith(extended))
+    return tuple(sorted(left, key=natural_key))

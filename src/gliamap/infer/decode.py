@@ -1,0 +1,28 @@
+"""From probabilities to labels, once they are back on the native grid."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gliamap.components import remove_small
+from gliamap.config import CleanUpConfig, OutputConfig
+from gliamap.labels import LabelMap, decode_classes, decode_regions, get_convention
+
+
+def decode(
+    probabilities: NDArray[np.float32], output: OutputConfig, clean_up: CleanUpConfig, voxel_size: float
+) -> LabelMap:
+    """Labels ``(X, Y, Z)`` (tissues) from probabilities ``(R, X, Y, Z)``.
+
+    Regions are cut at 0.5; classes take the largest, which must beat background: where all are zero (outside the
+    crop) it is background. Then connected parts of tumour smaller than ``clean_up.min_size`` (mL, or pixels for an
+    image; ``voxel_size`` is one voxel's) are removed.
+    """
+    if output.kind == "regions":
+        labels = decode_regions(probabilities > 0.5, output.regions, get_convention(output.convention))
+    else:
+        labels = decode_classes(probabilities, output.tissues)
+    if clean_up.min_size > 0:
+        labels[~remove_small(labels != 0, int(np.ceil(clean_up.min_size / voxel_size)))] = 0
+    return labels

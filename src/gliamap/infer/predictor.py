@@ -1,0 +1,56 @@
+"""A loaded model that predicts cases: the object that holds something expensive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from gliamap.case import Case, Prediction
+from gliamap.config import ModelSpec
+from gliamap.infer.decode import decode
+from gliamap.infer.engine import Engine, Precision, TorchEngine, cpu_has_fast_bf16
+from gliamap.infer.window import predict_windows
+from gliamap.io.checkpoint import load_weights, read_spec, resolve_model
+from gliamap.nets.zoo import build_network
+from gliamap.prep.pipeline import prepare, restore
+
+
+class Predictor:
+    """A model's spec and the engine that runs it."""
+
+    def __init__(self, spec: ModelSpec, engine: Engine) -> None:
+        self.spec = spec
+        self.engine = engine
+
+    def predict(
+        self, case: Case, *, keep_probabilities: bool = False, progress: Callable[[int, int], None] | None = None
+    ) -> Prediction:
+        """Prepare, slide, restore the probabilities to the native grid, decode there."""
+        spec = self.spec
+        prepared = prepare(case, spec.prep)
+        on_prepared = predict_windows(prepared.image, self.engine, spec.window, progress)
+        probabilities = restore(on_prepared, prepared.record)
+        labels = decode(probabilities, spec.output, spec.clean_up, case.grid.voxel_size)
+        warnings = list(case.warnings)
+        if not labels.any():
+            warnings.append("no tumour found")
+        if not prepared.image.any():
+            warnings.append("the image is blank")
+        return Prediction(
+            case_id=case.case_id,
+            labels=labels,
+            grid=case.grid,
+            probabilities=probabilities if keep_probabilities else None,
+            channels=spec.output.channels,
+            warnings=tuple(warnings),
+        )
+
+
+def load_predictor(path: Path, precision: Precision | None = None) -> Predictor:
+    """Load a model folder or a run folder. ``precision`` defaults to bf16 where the processor is fast at it."""
+    folder = resolve_model(path)
+    spec = read_spec(folder)
+    model = build_network(spec.network)
+    load_weights(folder, model, spec)
+    chosen: Precision = precision or ("bf16" if cpu_has_fast_bf16() else "fp32")
+    return Predictor(spec, TorchEngine(model, spec, chosen))

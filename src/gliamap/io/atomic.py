@@ -1,0 +1,67 @@
+"""Files that appear whole or not at all: written beside their target and renamed."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gliamap.errors import FileError, OutputError
+
+
+@contextmanager
+def atomic_path(target: Path) -> Iterator[Path]:
+    """A temporary path beside ``target``, renamed over it when the block ends well and removed when it does not.
+
+    The temporary name starts with ``.part-`` and keeps all suffixes of the target, because writers choose their
+    format by suffix. Missing parent folders are made. The block is for writing only: an ``OSError`` in it becomes
+    an ``OutputError``.
+    """
+    part = target.with_name(f".part-{os.getpid()}-{secrets.token_hex(4)}-{target.name}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        part.replace(target)
+    except OSError as error:
+        raise OutputError(
+            f"{target} cannot be written",
+            found=error.strerror or str(error),
+            remedy="check the folder's permissions and the free space, or choose another output",
+        ) from error
+    finally:
+        _remove(part)
+
+
+def _remove(part: Path) -> None:
+    # The folder itself may be what could not be made: then there is nothing to remove.
+    if part.is_file():
+        part.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8, atomically."""
+    with atomic_path(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write ``data`` as indented JSON, atomically. NaN and infinity are not JSON: ``ValueError``, use ``None``."""
+    write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file; ``FileError`` where it is missing, unreadable or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise FileError(f"{path} does not exist", expected="a JSON file", remedy="check the path") from error
+    except OSError as error:
+        raise FileError(f"{path} cannot be read", found=error.strerror or str(error)) from error
+    except ValueError as error:
+        raise FileError(
+            f"{path} is not valid JSON", found=str(error), remedy="restore the file, or make it again"
+        ) from error

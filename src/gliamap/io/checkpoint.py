@@ -1,0 +1,84 @@
+"""A checkpoint: ``weights.safetensors`` and ``model.json`` (ModelSpec) in one folder. Nothing is unpickled.
+
+Knows tensors and settings, not networks: who builds the network is told its settings and loads the weights into it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_model, save_model
+
+from gliamap.config import ModelSpec
+from gliamap.errors import FileError
+from gliamap.io.atomic import atomic_path, read_json, write_json
+
+
+def save_checkpoint(folder: Path, model: torch.nn.Module, spec: ModelSpec) -> ModelSpec:
+    """Write weights, then spec with the weights' hash; returns that spec.
+
+    The spec is written last: a folder with a spec whose hash fits its weights is complete.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = folder / "weights.safetensors"
+    with atomic_path(weights) as part:
+        save_model(model, str(part))
+    sealed = spec.model_copy(update={"weights_sha256": _sha256(weights)})
+    write_json(folder / "model.json", sealed.model_dump(mode="json"))
+    return sealed
+
+
+def read_spec(folder: Path) -> ModelSpec:
+    """Read and check ``model.json``."""
+    path = folder / "model.json"
+    if not path.is_file():
+        raise FileError(
+            f"{folder} is not a model",
+            expected="model.json and weights.safetensors in it",
+            remedy="name a run folder of gliamap train, or its best/ or last/",
+        )
+    try:
+        return ModelSpec.model_validate(read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise FileError(
+            f"{path} does not describe a model of this version ({where}: {first['msg']})",
+            remedy="use the gliamap version that wrote it",
+        ) from error
+
+
+def load_weights(folder: Path, model: torch.nn.Module, spec: ModelSpec) -> None:
+    """Load the folder's weights into ``model``; ``FileError`` where they are missing, altered or do not fit."""
+    weights = folder / "weights.safetensors"
+    if not weights.is_file():
+        raise FileError(f"{weights} is missing", remedy="copy the whole model folder")
+    if spec.weights_sha256 and _sha256(weights) != spec.weights_sha256:
+        raise FileError(
+            f"{weights} is not the file that model.json describes (its hash differs)", remedy="copy the model again"
+        )
+    try:
+        load_model(model, str(weights))
+    except (SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise FileError(f"{weights} does not fit the network that model.json describes ({reason})") from error
+
+
+def resolve_model(path: Path) -> Path:
+    """The checkpoint folder that ``path`` means: itself, or a run's ``best`` (else ``last``)."""
+    for folder in (path, path / "best", path / "last"):
+        if (folder / "model.json").is_file():
+            return folder
+    if not path.exists():
+        raise FileError(f"there is no model at {path}", remedy="check the path given with --model")
+    read_spec(path)
+    raise AssertionError("read_spec refuses a folder without model.json")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

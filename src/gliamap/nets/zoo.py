@@ -1,0 +1,67 @@
+"""The networks by name: an explicit dict, one builder each. A network gives logits for every voxel of its input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from monai.networks.nets.dynunet import DynUNet
+from torch import Tensor, nn
+
+from gliamap.config import NetConfig
+from gliamap.errors import ConfigError
+from gliamap.nets.unet import UNet
+
+
+def _unet(config: NetConfig) -> nn.Module:
+    return UNet(config.dims, config.in_channels, config.out_channels, config.widths)
+
+
+def _dynunet(config: NetConfig) -> nn.Module:
+    """MONAI's DynUNet (nnU-Net's network): instance norm, leaky ReLU, strided convolutions."""
+    levels = len(config.widths)
+    strides = [1] + [2] * (levels - 1)
+    return DynUNet(
+        spatial_dims=config.dims,
+        in_channels=config.in_channels,
+        out_channels=config.out_channels,
+        kernel_size=[3] * levels,
+        strides=strides,
+        upsample_kernel_size=strides[1:],
+        filters=list(config.widths),
+        norm_name=("instance", {"affine": True}),
+        deep_supervision=config.deep_supervision,
+        deep_supr_num=max(1, min(2, levels - 2)),
+    )
+
+
+NETWORKS: Mapping[str, Callable[[NetConfig], nn.Module]] = MappingProxyType({"unet": _unet, "dynunet": _dynunet})
+
+DEEP_SUPERVISION = frozenset({"dynunet"})
+"""The networks that offer logits at coarser levels while training."""
+
+
+def build_network(config: NetConfig) -> nn.Module:
+    """The network of ``config`` with freshly drawn weights (from torch's global generator: seed it before)."""
+    if config.name not in NETWORKS:
+        raise ConfigError(f"there is no network called '{config.name}'", expected="one of " + ", ".join(NETWORKS))
+    if config.deep_supervision and config.name not in DEEP_SUPERVISION:
+        raise ConfigError(
+            f"the network '{config.name}' has no deep supervision", remedy="leave it off, or take dynunet"
+        )
+    return NETWORKS[config.name](config)
+
+
+def size_divisor(config: NetConfig) -> int:
+    """Every spatial size of an input must be a multiple of this."""
+    return int(2 ** (len(config.widths) - 1))
+
+
+def heads(output: Tensor, config: NetConfig) -> list[Tensor]:
+    """The network's training output as a list of logits, finest first: one, or several under deep supervision.
+
+    DynUNet stacks its levels, all brought to the finest size, as ``(B, levels, R, *space)``.
+    """
+    if config.deep_supervision and output.ndim == config.dims + 3:
+        return list(output.unbind(dim=1))
+    return [output]

@@ -1,0 +1,82 @@
+"""From native voxels to a network's voxels and back: the one way, for training and inference alike."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gliamap.boxes import bounding_box, whole
+from gliamap.case import Case, GridRecord, PreparedCase
+from gliamap.config import PrepConfig
+from gliamap.errors import LayoutError
+from gliamap.prep.steps import (
+    foreground_mask,
+    reorient,
+    resample,
+    resample_labels,
+    resampled_shape,
+    undo_crop,
+    undo_reorient,
+    zscore,
+)
+from gliamap.prep.tumour_index import build_tumour_index
+from gliamap.volume import orientation
+
+
+def prepare(case: Case, config: PrepConfig) -> PreparedCase:
+    """Reorient to RAS+, crop to the foreground, resample where asked, z-score inside the foreground.
+
+    ``LayoutError`` where the case lacks one of the configured modalities. The tumour index is built where the case
+    has labels, with a generator seeded by the case id, so that it does not depend on the order of cases.
+    """
+    image, record = _onto_grid(case, config)
+    mask = foreground_mask(image, config.foreground)
+    if record.resampled:
+        image = resample(image, record.shape)
+        mask = resample(mask[None].astype(np.float32), record.shape)[0] >= 0.5
+    image = zscore(image, mask, zero_outside=config.foreground == "brain")
+    labels, index = None, None
+    if case.labels is not None:
+        cropped = reorient(case.labels, record.axes, record.flips)[record.crop.slices]
+        labels = np.ascontiguousarray(resample_labels(cropped, record.shape))
+        scale = np.prod(record.crop.shape) / np.prod(record.shape)
+        rng = np.random.default_rng(zlib.crc32(case.case_id.encode()))
+        index = build_tumour_index(labels, case.grid.voxel_size * float(scale), rng)
+    return PreparedCase(case.case_id, case.patient_id, image, record, labels, index)
+
+
+def restore(probabilities: NDArray[np.float32], record: GridRecord) -> NDArray[np.float32]:
+    """Bring ``(R, *prepared shape)`` probabilities back to ``(R, *native shape)``: zero outside the crop."""
+    on_crop = resample(probabilities, record.crop.shape)
+    x, y, z = (record.native.shape[a] for a in record.axes)
+    full = undo_crop(on_crop, record.crop, (x, y, z))
+    return undo_reorient(full, record.axes, record.flips)
+
+
+def _onto_grid(case: Case, config: PrepConfig) -> tuple[NDArray[np.float32], GridRecord]:
+    """The wanted modalities in RAS+, cropped, and the record of how they got there."""
+    missing = [m for m in config.modalities if m not in case.modalities]
+    if missing:
+        raise LayoutError(
+            f"case {case.case_id} lacks {', '.join(missing)}",
+            found=", ".join(case.modalities),
+            expected=", ".join(config.modalities),
+            remedy="add the missing files, or use a model that does not need them",
+        )
+    (ra, rs), (aa, as_), (sa, ss) = orientation(case.grid.affine)
+    axes, flips = (ra, aa, sa), (rs < 0, as_ < 0, ss < 0)
+    turned = reorient(case.image, axes, flips)
+    shape = (turned.shape[1], turned.shape[2], turned.shape[3])
+    chosen = [case.modalities.index(m) for m in config.modalities]
+    foreground = bounding_box(foreground_mask(turned[chosen], config.foreground))
+    crop = foreground.grow(config.crop_margin, shape) if foreground else whole(shape)
+    image = np.stack([turned[(c, *crop.slices)] for c in chosen]).astype(np.float32, copy=False)
+    native = case.grid.spacing
+    spacing = (native[axes[0]], native[axes[1]], native[axes[2]])
+    if config.spacing is None:
+        return image, GridRecord(case.grid, axes, flips, crop, crop.shape, spacing)
+    new_shape = resampled_shape(crop.shape, spacing, config.spacing)
+    x, y, z = (s * n / m for s, n, m in zip(spacing, crop.shape, new_shape, strict=True))
+    return image, GridRecord(case.grid, axes, flips, crop, new_shape, (x, y, z))

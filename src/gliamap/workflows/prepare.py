@@ -1,0 +1,161 @@
+"""From data sets on disk to a store that training reads by patch."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from gliamap.case import CaseFiles, DataSet
+from gliamap.config import PrepConfig, Settings
+from gliamap.errors import ConfigError, GliamapError, LayoutError
+from gliamap.io.cases import read_case
+from gliamap.io.store import (
+    StoreEntry,
+    StoreInfo,
+    case_origin,
+    entry_of,
+    is_complete,
+    read_store,
+    write_case,
+    write_store,
+)
+from gliamap.labels import CONVENTIONS, Convention, get_convention
+from gliamap.prep.pipeline import prepare as prepare_case
+from gliamap.sources.detect import scan
+
+logger = logging.getLogger(__name__)
+
+
+class PrepareOptions(Settings):
+    """What the user may set; ``None`` takes what the data set says.
+
+    ``modalities``: which to use, in this order (default: those of the first case). ``labels``: the label convention.
+    ``foreground``, ``spacing``: see :class:`gliamap.config.PrepConfig`. ``overwrite``: prepare again with other
+    settings.
+    """
+
+    modalities: tuple[str, ...] | None = None
+    labels: str | None = None
+    foreground: Literal["brain", "head"] | None = None
+    spacing: tuple[float, float, float] | None = None
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What was made: the store's contents, how many cases were done before, and what failed and why."""
+
+    info: StoreInfo
+    reused: int
+    failed: dict[str, str]
+
+
+def prepare(
+    sources: Sequence[Path],
+    store: Path,
+    *,
+    options: PrepareOptions | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Prepared:
+    """Prepare every labelled case of the data sets in ``sources`` into the folder ``store``.
+
+    Cases that are already there, complete and from unchanged files, are kept, so an interrupted call goes on where
+    it stopped. A case that cannot be prepared does not stop the others; it is listed in ``failed``.
+    ``ConfigError`` where the store was made with other settings (unless ``overwrite``).
+    """
+    options = options or PrepareOptions()
+    data_sets = [scan(source) for source in sources]
+    cases = _labelled(data_sets)
+    config = _config(options, data_sets, cases)
+    _check_existing(store, config, overwrite=options.overwrite)
+    entries: list[StoreEntry] = []
+    failed: dict[str, str] = {}
+    reused = 0
+    for number, files in enumerate(cases):
+        if progress:
+            progress(number, len(cases), files.case_id)
+        try:
+            origin = case_origin(files, config)
+            if is_complete(store, files.case_id, origin):
+                reused += 1
+            else:
+                case = read_case(files, modalities=config.modalities, convention=options.labels)
+                assert case.convention is not None
+                write_case(store, prepare_case(case, config), origin=origin, convention=case.convention)
+            entries.append(entry_of(store, files))
+        except (GliamapError, OSError) as error:
+            logger.warning("a case could not be prepared: %s", type(error).__name__)
+            failed[files.case_id] = str(error)
+    if progress:
+        progress(len(cases), len(cases), "")
+    if not entries:
+        raise LayoutError("no case could be prepared", found=next(iter(failed.values())))
+    info = StoreInfo(
+        prep=config,
+        convention=_shared_convention(Counter(entry.convention for entry in entries)).name,
+        layouts=tuple(data.layout for data in data_sets),
+        patients_known=all(data.patients_known for data in data_sets),
+        cases=tuple(entries),
+    )
+    return Prepared(write_store(store, info), reused, failed)
+
+
+def _labelled(data_sets: Sequence[DataSet]) -> list[CaseFiles]:
+    cases = [files for data in data_sets for files in data.cases if files.labels is not None]
+    if not cases:
+        roots = ", ".join(str(data.root) for data in data_sets)
+        raise LayoutError(
+            f"{roots} holds no case with labels", remedy="training needs masks; to segment scans use gliamap segment"
+        )
+    twice = [case_id for case_id, count in Counter(f.case_id for f in cases).items() if count > 1]
+    if twice:
+        raise LayoutError(f"the case {twice[0]} occurs in more than one source", remedy="name each source once")
+    return cases
+
+
+def _config(options: PrepareOptions, data_sets: Sequence[DataSet], cases: Sequence[CaseFiles]) -> PrepConfig:
+    foregrounds = {data.foreground for data in data_sets}
+    if len(foregrounds) > 1 and options.foreground is None:
+        raise ConfigError(
+            "the sources mix skull-stripped images and whole heads",
+            remedy="prepare them apart, or say --foreground brain or head for all",
+        )
+    return PrepConfig(
+        modalities=options.modalities or tuple(cases[0].modalities),
+        foreground=options.foreground or foregrounds.pop(),
+        spacing=options.spacing,
+    )
+
+
+def _check_existing(store: Path, config: PrepConfig, *, overwrite: bool) -> None:
+    """Notice other settings before any work.
+
+    An interrupted store has no ``store.json`` yet; its cases tell by themselves.
+    """
+    if overwrite or not (store / "store.json").is_file():
+        return
+    before = read_store(store).prep
+    if before != config:
+        raise ConfigError(
+            f"{store} was prepared with other settings",
+            found=before.model_dump_json(),
+            expected=config.model_dump_json(),
+            remedy="choose another output folder, or say --overwrite to prepare again",
+        )
+
+
+def _shared_convention(used: Counter[str]) -> Convention:
+    """The convention, among those that the cases came with, that has a label for every tissue of all of them."""
+    tissues = {tissue for name in used for tissue in get_convention(name).tissues}
+    for name, _ in used.most_common():
+        if tissues <= set(get_convention(name).tissues):
+            return CONVENTIONS[name]
+    raise ConfigError(
+        "the sources' label conventions do not share their labels",
+        found=", ".join(used),
+        remedy="prepare them apart, or convert the masks first",
+    )

@@ -1,0 +1,193 @@
+"""From a store to a trained model in a run folder."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from gliamap.boxes import Shape
+from gliamap.config import ModelSpec, NetConfig, OutputConfig, Settings, TrainConfig, WindowConfig
+from gliamap.errors import ConfigError, OutputError
+from gliamap.io.atomic import read_json, write_json
+from gliamap.io.store import StoreInfo, read_store
+from gliamap.nets.zoo import DEEP_SUPERVISION
+from gliamap.report.curves import draw_curves
+from gliamap.sources.phantom import PHANTOM_PREFIX
+from gliamap.sources.splits import Split, SplitOptions, make_split, read_split, write_split
+from gliamap.train.loop import Job, StepReport
+from gliamap.train.loop import train as run_training
+
+
+class TrainOptions(Settings):
+    """What the user may set; ``None`` takes a default that fits the data (see :func:`plan`).
+
+    ``split`` says how cases are divided; ``split_file`` takes a division made elsewhere instead. ``output`` is
+    ``regions`` (overlapping WT/TC/ET) or ``classes`` (the convention's labels). ``config`` overrides single settings
+    of :class:`gliamap.config.TrainConfig` by name.
+    """
+
+    split: SplitOptions = SplitOptions()
+    split_file: Path | None = None
+    network: str = "dynunet"
+    widths: tuple[int, ...] | None = None
+    deep_supervision: bool | None = None
+    dims: Literal[2, 3] | None = None
+    output: Literal["regions", "classes"] = "regions"
+    overlap: float = 0.5
+    config: dict[str, Any] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run: its folder, the model's spec, and how the cases were divided."""
+
+    run: Path
+    spec: ModelSpec
+    split: Split
+
+
+def train(
+    store: Path,
+    run: Path,
+    *,
+    options: TrainOptions | None = None,
+    resume: bool = False,
+    observe: Callable[[StepReport], None] | None = None,
+) -> Trained:
+    """Train a network on the store's training cases into the folder ``run``.
+
+    The folder explains itself: ``run.json`` (settings, seed, fingerprints, versions, machine), ``split.json``,
+    ``log.csv``, ``curves.png``, ``best/`` and ``last/`` (checkpoints), ``state.safetensors`` (for ``resume``).
+    ``OutputError`` where it holds a run already and ``resume`` is not set; ``ConfigError`` where the settings or the
+    data differ from those of the run to resume.
+    """
+    options = options or TrainOptions()
+    info = read_store(store)
+    split = _split(info, options)
+    spec, config = plan(info, options, run.name)
+    record = _record(info, options, spec, config)
+    _check_run(run, record, resume=resume)
+    write_json(run / "run.json", record)
+    write_split(run / "split.json", split)
+    job = Job(store, split.train, split.val, config, spec, run)
+    sealed = run_training(job, resume=resume, observe=_drawing(run, observe))
+    return Trained(run, sealed, split)
+
+
+def plan(info: StoreInfo, options: TrainOptions, name: str) -> tuple[ModelSpec, TrainConfig]:
+    """The full settings of a run: what the user set, and for the rest what fits the data.
+
+    Networks for slices where every case is one slice. The patch covers the median case, rounded up to what the
+    network divides by, at most 64 a side in 3D and 256 in 2D.
+    """
+    shapes = np.array([entry.shape for entry in info.cases])
+    dims = options.dims or (2 if (shapes[:, 2] == 1).all() else 3)
+    widths = options.widths or ((32, 64, 128, 256, 512) if dims == 2 else (16, 32, 64, 128, 256))
+    output = OutputConfig(kind=options.output, convention=info.convention)
+    network = NetConfig(
+        name=options.network,
+        dims=dims,
+        in_channels=len(info.prep.modalities),
+        out_channels=len(output.channels),
+        widths=widths,
+        deep_supervision=options.network in DEEP_SUPERVISION
+        if options.deep_supervision is None
+        else options.deep_supervision,
+    )
+    defaults = {"patch": _patch(shapes, dims, 2 ** (len(widths) - 1)), "batch": 16 if dims == 2 else 2}
+    config = TrainConfig.model_validate(defaults | options.config)
+    spec = ModelSpec(
+        name=name,
+        network=network,
+        output=output,
+        prep=info.prep,
+        window=WindowConfig(patch=config.patch, overlap=options.overlap),
+        planes=("as trained",) if dims == 2 else (),
+        phantom_only=all(entry.case_id.startswith(PHANTOM_PREFIX) for entry in info.cases),
+        training_data={"fingerprint": info.fingerprint, "layouts": ", ".join(info.layouts)},
+        versions=_versions(),
+    )
+    return spec, config
+
+
+def _patch(shapes: np.ndarray[Any, Any], dims: int, divisor: int) -> Shape:
+    largest = 256 if dims == 2 else 64
+    x, y, z = (min(largest, -(-int(n) // divisor) * divisor) for n in np.median(shapes, axis=0))
+    return (x, y, 1 if dims == 2 else z)
+
+
+def _split(info: StoreInfo, options: TrainOptions) -> Split:
+    identities = [entry.identity for entry in info.cases]
+    if options.split_file is None:
+        chosen = options.split.model_copy(update={"patients_known": info.patients_known})
+        return make_split(identities, chosen)
+    split = read_split(options.split_file)
+    unknown = {*split.train, *split.val} - {identity.case_id for identity in identities}
+    if unknown:
+        raise ConfigError(
+            f"the split {options.split_file} names cases that the store does not have",
+            found=", ".join(sorted(unknown)[:5]),
+            remedy="make the split from this store, or prepare the missing cases",
+        )
+    return split
+
+
+def _record(info: StoreInfo, options: TrainOptions, spec: ModelSpec, config: TrainConfig) -> dict[str, Any]:
+    """What ``run.json`` holds. ``settings`` and ``data`` must agree to resume; the rest informs."""
+    return {
+        "settings": {
+            "train": config.model_dump(mode="json"),
+            "network": spec.network.model_dump(mode="json"),
+            "output": spec.output.model_dump(mode="json"),
+            "split": options.split.model_dump(mode="json"),
+        },
+        "data": {"fingerprint": info.fingerprint, "cases": len(info.cases)},
+        "versions": _versions(),
+        "machine": {"processor": platform.machine(), "threads": torch.get_num_threads()},
+        "command": ["gliamap", *sys.argv[1:]],
+    }
+
+
+def _check_run(run: Path, record: dict[str, Any], *, resume: bool) -> None:
+    exists = (run / "run.json").is_file()
+    if not resume:
+        if exists:
+            raise OutputError(f"{run} holds a run already", remedy="choose another folder, or go on with --resume")
+        return
+    if not exists or not (run / "state.safetensors").is_file():
+        raise ConfigError(f"{run} holds no run to resume", remedy="start it without --resume")
+    before = read_json(run / "run.json")
+    for part in ("settings", "data"):
+        if before.get(part) != record[part]:
+            raise ConfigError(
+                f"the {part} differ from those of the run in {run}",
+                found=str(record[part]),
+                expected=str(before.get(part)),
+                remedy="resume with the same command, or start a new run in another folder",
+            )
+
+
+def _drawing(run: Path, observe: Callable[[StepReport], None] | None) -> Callable[[StepReport], None]:
+    """Redraw the curves after every validation, then pass the report on."""
+
+    def watch(report: StepReport) -> None:
+        if report.dice is not None:
+            draw_curves(run / "log.csv", run / "curves.png")
+        if observe:
+            observe(report)
+
+    return watch
+
+
+def _versions() -> dict[str, str]:
+    names: Sequence[str] = ("gliamap", "torch", "monai", "numpy", "nibabel")
+    return {"python": platform.python_version()} | {name: version(name) for name in names}

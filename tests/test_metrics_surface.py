@@ -1,0 +1,192 @@
+"""HD95 over surface elements: small masks by hand, properties, and the official script's results."""
+
+from __future__ import annotations
+
+import json
+from math import hypot, sqrt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+
+from gliamap.boxes import Shape
+from gliamap.evaluate.score import score_case
+from gliamap.io.nifti import read_labels
+from gliamap.labels import Region, get_convention, to_tissue
+from gliamap.metrics.surface import _areas, _lengths, hd95
+
+UNIT = (1.0, 1.0, 1.0)
+WORST = 374.0
+
+
+def box(shape: Shape, start: Shape, stop: Shape) -> NDArray[np.bool_]:
+    out = np.zeros(shape, bool)
+    out[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))] = True
+    return out
+
+
+def pattern(*corners: Shape) -> int:
+    """The pattern whose inside voxels are ``corners``."""
+    return sum(1 << (4 * x + 2 * y + z) for x, y, z in corners)
+
+
+A, B, C, D = (0, 0, 0), (0, 0, 1), (0, 1, 0), (0, 1, 1)  # the four voxels at x = 0
+
+
+def test_areas_that_geometry_gives() -> None:
+    areas = _areas(UNIT)
+    assert areas[0] == areas[255] == 0
+    assert areas[pattern(A)] == pytest.approx(sqrt(3) / 8)  # a corner cut off at half its edges
+    assert areas[pattern(A, B)] == pytest.approx(sqrt(2) / 2)  # an edge bevelled
+    assert areas[pattern(A, B, C, D)] == pytest.approx(1)  # a flat face
+    assert areas[pattern(A, D)] == pytest.approx(2 * sqrt(3) / 8)  # two corners across a face: each by itself
+    # an L of three: a right triangle of area 1/2 in the plane x = 1/2, and a trapezium that slopes down from it
+    assert areas[pattern(A, B, C)] == pytest.approx(1 / 2 + 3 * sqrt(3) / 8)
+
+
+def test_inside_and_outside_have_one_surface() -> None:
+    areas = _areas((0.7, 1.3, 2.9))
+    np.testing.assert_allclose(areas, areas[::-1])
+
+
+def test_areas_follow_the_spacing() -> None:
+    areas = _areas((2.0, 3.0, 5.0))
+    assert areas[pattern(A, B, C, D)] == pytest.approx(3 * 5)
+    assert areas[pattern(A, B)] == pytest.approx(5 * hypot(2, 3) / 2)  # along z, cutting from x to y
+
+
+def test_lengths_in_the_plane() -> None:
+    lengths = _lengths(2.0, 3.0)  # pixels (0,0), (0,1), (1,0), (1,1) are bits 0 to 3
+    assert lengths[0] == lengths[15] == 0
+    assert lengths[0b0001] == lengths[0b1110] == pytest.approx(hypot(2, 3) / 2)
+    assert lengths[0b0011] == 3  # both pixels at x = 0: the contour runs along y
+    assert lengths[0b0101] == 2
+    assert lengths[0b0110] == pytest.approx(hypot(2, 3))
+
+
+def test_equal_masks_and_empty_masks() -> None:
+    cube, nothing = box((6, 6, 6), (1, 1, 1), (4, 4, 4)), np.zeros((6, 6, 6), bool)
+    assert hd95(cube, cube, spacing=UNIT, worst=WORST) == 0
+    assert hd95(nothing, nothing, spacing=UNIT, worst=WORST) == 0
+    assert hd95(cube, nothing, spacing=UNIT, worst=WORST) == WORST
+    assert hd95(nothing, cube, spacing=UNIT, worst=WORST) == WORST
+
+
+@pytest.mark.parametrize(("axis", "expected"), [(0, 4.0), (1, 6.0), (2, 10.0)])
+def test_two_single_voxels_are_as_far_as_their_centres(axis: int, expected: float) -> None:
+    a, b = np.zeros((4, 4, 4), bool), np.zeros((4, 4, 4), bool)
+    a[0, 0, 0] = True
+    at = [0, 0, 0]
+    at[axis] = 3
+    b[tuple(at)] = True
+    # four of eight corners are 3 voxels away, four only 2: the 95th percentile is the farther one
+    assert hd95(a, b, spacing=(2.0, 3.0, 5.0), worst=WORST) == expected * 1.5
+
+
+def test_a_far_voxel_counts_by_its_share_of_the_surface() -> None:
+    # A single voxel has surface sqrt(3). A cube of 8 has 8 corners sqrt(3)/8, 12 x 7 edge elements sqrt(2)/2 and
+    # 6 x 49 of 1: 355.1, of which one far voxel is 0.5 %: below the 5 % that HD95 leaves out. A cube of 1 is not.
+    small, large = box((30, 9, 9), (0, 0, 0), (1, 1, 1)), box((30, 9, 9), (0, 0, 0), (8, 8, 8))
+    far = box((30, 9, 9), (29, 0, 0), (30, 1, 1))
+    assert hd95(large | far, large, spacing=UNIT, worst=WORST) == 0
+    assert hd95(small | far, small, spacing=UNIT, worst=WORST) == 29
+
+
+def test_elements_are_weighted_by_area() -> None:
+    # One plate is a second plate plus a rim of 1: its edge elements (sqrt(2)/2 or less) weigh less than flat ones (1).
+    inner, outer = box((60, 60, 3), (10, 10, 1), (50, 50, 2)), box((60, 60, 3), (9, 9, 1), (51, 51, 2))
+    flat, edges, corners = 2 * 41 * 41, 8 * 41, 8  # of the outer one
+    area = flat + edges * sqrt(2) / 2 + corners * sqrt(3) / 8
+    assert (edges * sqrt(2) / 2 + corners * sqrt(3) / 8) / area > 0.05
+    assert hd95(outer, inner, spacing=UNIT, worst=WORST) == 1
+    # A plate of 70: by area 4.7 % of it lie on the rim, by number of elements 5.4 %.
+    inner, outer = box((90, 90, 3), (10, 10, 1), (80, 80, 2)), box((90, 90, 3), (9, 9, 1), (81, 81, 2))
+    assert 8 * 71 / (2 * 71 * 71 + 8 * 71) > 0.05
+    assert hd95(outer, inner, spacing=UNIT, worst=WORST) == 0
+
+
+def test_a_slice_is_measured_in_its_plane() -> None:
+    a, b = box((9, 9, 1), (1, 1, 0), (3, 3, 1)), box((9, 9, 1), (5, 1, 0), (7, 3, 1))
+    assert hd95(a, b, spacing=(2.0, 1.0, 99.0), worst=WORST) == 8
+    # All of a square's outline is 1 away; as a slab of one voxel its two large faces would hide that.
+    inner, outer = box((90, 90, 1), (10, 10, 0), (80, 80, 1)), box((90, 90, 1), (9, 9, 0), (81, 81, 1))
+    assert hd95(outer, inner, spacing=UNIT, worst=WORST) == 1
+
+
+def test_the_edge_of_the_grid_is_background() -> None:
+    a, b = box((8, 5, 5), (0, 0, 0), (8, 5, 5)), box((8, 5, 5), (0, 0, 0), (6, 5, 5))
+    assert hd95(a, b, spacing=UNIT, worst=WORST) == 2
+
+
+def test_both_searches_for_the_nearest_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.random((12, 9, 7)) < 0.1, rng.random((12, 9, 7)) < 0.1
+    found = []
+    for tree_from in (0, 10**9):  # always the tree, never the tree
+        monkeypatch.setattr("gliamap.metrics.surface._BOX_PER_QUERY", tree_from)
+        found.append(hd95(a, b, spacing=(0.7, 1.0, 2.5), worst=WORST))
+    assert found[0] == pytest.approx(found[1], abs=1e-12)
+    assert found[0] > 0
+
+
+def test_masks_of_different_shapes_are_refused() -> None:
+    with pytest.raises(ValueError, match="one shape"):
+        hd95(np.ones((2, 2, 2), bool), np.ones((2, 2, 3), bool), spacing=UNIT, worst=WORST)
+
+
+masks = hnp.array_shapes(min_dims=3, max_dims=3, max_side=5).flatmap(
+    lambda shape: st.tuples(hnp.arrays(bool, shape), hnp.arrays(bool, shape))
+)
+
+
+@given(masks, st.sampled_from([UNIT, (0.5, 1.0, 3.0)]))
+def test_symmetric_bounded_and_blind_to_flips(
+    pair: tuple[NDArray[np.bool_], NDArray[np.bool_]], spacing: tuple[float, float, float]
+) -> None:
+    a, b = pair
+    found = hd95(a, b, spacing=spacing, worst=WORST)
+    assert found == hd95(b, a, spacing=spacing, worst=WORST)
+    assert hd95(a, a, spacing=spacing, worst=WORST) == 0
+    if a.any() and b.any():
+        assert 0 <= found <= sqrt(sum((n * s) ** 2 for n, s in zip(a.shape, spacing, strict=True)))
+    for axis in range(3):
+        flipped = hd95(np.flip(a, axis), np.flip(b, axis), spacing=spacing, worst=WORST)
+        assert flipped == pytest.approx(found)
+
+
+def golden_pairs(data_root: Path) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = json.loads((data_root.parent / "golden" / "brats2023.json").read_text())
+    return entries
+
+
+def reference_of(name: str, data_root: Path) -> tuple[Path, str]:
+    """The reference mask called ``name`` and its convention."""
+    if name.endswith(".nii.gz"):
+        return data_root.parent / "golden" / name, "brats2023"
+    if name.startswith("BraTS2021"):
+        return data_root / "brats21" / name / f"{name}_seg.nii.gz", "brats2021"
+    return data_root / "brats23" / name / f"{name}-seg.nii.gz", "brats2023"
+
+
+def test_the_official_script_is_reproduced(data_root: Path) -> None:
+    pairs = golden_pairs(data_root)
+    assert len(pairs) == 13
+    for pair in pairs:
+        path, convention = reference_of(pair["reference"], data_root)
+        values, grid = read_labels(path)
+        reference = to_tissue(values, get_convention(convention))
+        values, _ = read_labels(data_root.parent / "golden" / pair["prediction"])
+        found = score_case(to_tissue(values, get_convention("brats2023")), reference, grid, tuple(Region))
+        for region in Region:
+            score, official = found.regions[region], pair["scores"][region.value]
+            where = f"{pair['prediction']} {region}"
+            assert score.dice == pytest.approx(official["Legacy_Dice"], abs=1e-6), where
+            assert score.hd95 == pytest.approx(official["Legacy_HD95"], abs=1e-6), where
+            assert score.sensitivity == pytest.approx(official["Sensitivity"], abs=1e-6), where
+            assert score.specificity == pytest.approx(official["Specificity"], abs=1e-6), where
+            assert score.counts.reference == official["GT_Complete_Volume"], where

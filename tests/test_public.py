@@ -1,0 +1,59 @@
+"""What users rely on: the public names, a light import, a fast --help."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import gliamap
+
+PUBLIC = ["__version__", "evaluate", "make_phantoms", "prepare", "segment", "train"]
+
+LIGHT = [
+    "gliamap",
+    "gliamap.labels",
+    "gliamap.case",
+    "gliamap.config",
+    "gliamap.io.nifti",
+    "gliamap.sources.detect",
+    "gliamap.evaluate.table",
+]
+
+
+def test_public_names() -> None:
+    assert sorted(gliamap.__all__) == PUBLIC
+    for name in PUBLIC:
+        assert getattr(gliamap, name) is not None
+    assert set(PUBLIC) <= set(dir(gliamap))
+
+
+def test_public_functions_are_documented() -> None:
+    for name in PUBLIC[1:]:
+        assert getattr(gliamap, name).__doc__
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="nonsense"):
+        gliamap.nonsense  # noqa: B018
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_import_does_not_load_torch(module: str) -> None:
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules or 'monai' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_help_answers_in_under_half_a_second() -> None:
+    command = [str(Path(sys.executable).parent / "gliamap"), "--help"]
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        seconds.append(time.perf_counter() - started)
+    assert min(seconds) < 0.5
+    for verb in ("prepare", "train", "segment", "evaluate", "phantom", "demo"):
+        assert verb in done.stdout

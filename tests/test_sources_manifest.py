@@ -1,0 +1,124 @@
+"""Patients, folds and exclusions that a data set ships are taken over, and only by the data set they are about."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gliamap.case import CaseIdentity, DataSet
+from gliamap.errors import FileError
+from gliamap.sources.detect import scan
+
+
+def touch(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"")
+
+
+def pairs(root: Path, *names: str, kind: str = "") -> Path:
+    images, masks = ("training_images", "training_labels") if kind == "training" else ("images", "masks")
+    for name in names:
+        touch(root / images / f"{name}.png")
+        touch(root / masks / f"{name}.png")
+    return root
+
+
+def brats(root: Path, *names: str) -> Path:
+    for name in names:
+        touch(root / name / f"{name}_t1.nii.gz")
+    return root
+
+
+def identities(data: DataSet) -> list[CaseIdentity]:
+    return [case.identity for case in data.cases]
+
+
+def folds(data: DataSet) -> list[int | None]:
+    return [case.identity.fold for case in data.cases]
+
+
+FIGSHARE = (
+    "id,image,mask,fold,exclude_from_train_when_test_fold\n1,images/1.jpg,masks/1.png,0,1;2\n2,images/2.jpg,,1,\n"
+)
+MSD = "\ufefffile,case_id,patient_group\nBRATS_001_z46.png,BRATS_001,7\nBRATS_002_z46.png,BRATS_002,7\n"
+
+
+def test_folds_and_exclusions_of_a_manifest(tmp_path: Path) -> None:
+    pairs(tmp_path, "1", "2", "3")
+    (tmp_path / "manifest.csv").write_text(FIGSHARE)
+    data = scan(tmp_path)
+    assert identities(data) == [
+        CaseIdentity("1", "1", 0, frozenset({1, 2})),
+        CaseIdentity("2", "2", 1),
+        CaseIdentity("3", "3"),
+    ]
+    assert not data.patients_known
+
+
+def test_patients_of_a_manifest(tmp_path: Path) -> None:
+    pairs(tmp_path, "BRATS_001_z46", "BRATS_002_z46", "BRATS_003_z46", kind="training")
+    (tmp_path / "manifest.csv").write_text(MSD, encoding="utf-8")
+    assert [i.patient_id for i in identities(scan(tmp_path))] == ["7", "7", "BRATS_003"]
+
+
+def test_a_manifest_that_knows_every_patient_makes_patients_known(tmp_path: Path) -> None:
+    pairs(tmp_path, "1", "2")
+    (tmp_path / "manifest.csv").write_text("image,patient\nimages/1.png,anna\nimages/2.png,anna\n")
+    data = scan(tmp_path)
+    assert data.patients_known
+    assert [i.patient_id for i in identities(data)] == ["anna", "anna"]
+
+
+def test_a_manifest_about_something_else_is_passed_over(tmp_path: Path) -> None:
+    pairs(tmp_path, "1")
+    (tmp_path / "manifest.csv").write_text("name,colour\n1,red\n")
+    assert identities(scan(tmp_path)) == [CaseIdentity("1", "1")]
+
+
+def test_a_damaged_manifest_names_file_and_line(tmp_path: Path) -> None:
+    pairs(tmp_path, "1")
+    (tmp_path / "manifest.csv").write_text("id,fold\n1,first\n")
+    with pytest.raises(FileError, match=r"manifest\.csv, line 2.*'first'"):
+        scan(tmp_path)
+    (tmp_path / "manifest.csv").write_bytes(b"id,fold\n\xff,1\n")
+    with pytest.raises(FileError, match=r"manifest\.csv cannot be read"):
+        scan(tmp_path)
+
+
+@pytest.mark.parametrize("place", [".", ".."])
+def test_a_fold_file_in_the_folder_or_beside_it(tmp_path: Path, place: str) -> None:
+    root = brats(tmp_path / "set", "A", "B")
+    (root / place / "folds.json").write_text(json.dumps({"other": {"X": 5}, "mine": {"A": 1, "B": 0, "C": 2}}))
+    assert folds(scan(root)) == [1, 0]
+
+
+def test_folds_by_patient(tmp_path: Path) -> None:
+    root = pairs(tmp_path / "msd-2d", "BRATS_001_z46", "BRATS_002_z46", kind="training")
+    (root / "manifest.csv").write_text(MSD, encoding="utf-8")
+    (tmp_path / "folds.json").write_text(json.dumps({"other": {"7": 3}, "msd-2d (by patient_group)": {"7": 4}}))
+    # Both sections know patient 7: the one named after the folder is meant.
+    assert folds(scan(root)) == [4, 4]
+
+
+def test_a_section_named_after_the_folder_need_not_know_every_case(tmp_path: Path) -> None:
+    root = brats(tmp_path / "set", "A", "B")
+    (tmp_path / "folds.json").write_text(json.dumps({"set (2 of 3)": {"A": 1}}))
+    assert folds(scan(root)) == [1, None]
+    (tmp_path / "folds.json").write_text(json.dumps({"settled": {"A": 1}}))
+    assert folds(scan(root)) == [None, None]
+
+
+def test_bare_numbers_do_not_show_whose_folds_they_are(tmp_path: Path) -> None:
+    root = pairs(tmp_path / "mine", "1", "2")
+    (tmp_path / "folds.json").write_text(json.dumps({"msd (by patient_group)": {"1": 1, "2": 0, "3": 4}}))
+    assert folds(scan(root)) == [None, None]
+
+
+@pytest.mark.parametrize("content", ['{"set": {"A": "one"}}', '{"set": [1]}', "[1]", "{"])
+def test_a_damaged_fold_file_names_itself(tmp_path: Path, content: str) -> None:
+    root = brats(tmp_path / "set", "A")
+    (tmp_path / "folds.json").write_text(content)
+    with pytest.raises(FileError, match=r"folds\.json"):
+        scan(root)

@@ -1,0 +1,193 @@
+"""Splits: complete, disjoint by patient, seeded, along the folds that a data set ships."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gliamap.case import CaseIdentity
+from gliamap.errors import ConfigError, FileError
+from gliamap.io.atomic import write_json
+from gliamap.sources.splits import RUN_LENGTH, Split, SplitOptions, make_split, read_split, write_split
+
+
+def people(*patients: str, folds: tuple[int | None, ...] = ()) -> list[CaseIdentity]:
+    """One case for each patient named, called c0, c1, ..."""
+    folds = folds or (None,) * len(patients)
+    return [CaseIdentity(f"c{n}", p, fold) for n, (p, fold) in enumerate(zip(patients, folds, strict=True))]
+
+
+FOLDED = [
+    CaseIdentity("a", "p", 0),
+    CaseIdentity("b", "q", 1),
+    CaseIdentity("c", "q", 2),  # q's other visit
+    CaseIdentity("d", "r", 2, frozenset({1})),
+    CaseIdentity("e", "s", 2),
+    CaseIdentity("f", "t", 0),
+    CaseIdentity("g", "u", 3),
+    CaseIdentity("h", "u", 2),
+    CaseIdentity("i", "v"),
+]
+
+
+def test_the_shipped_fold_is_the_test_set() -> None:
+    split = make_split(FOLDED, SplitOptions(test_fold=1, closed_folds=(3,), val_share=0))
+    assert split.test == ("b",)
+    assert split.train == ("a", "e", "f", "i")
+    assert split.val == ()
+    assert split.left_out == {
+        "g": "fold 3 is closed",
+        "h": "same patient as a case of a closed fold",
+        "c": "same patient as a test case",
+        "d": "looks like or neighbours a test case",
+    }
+    assert (split.test_fold, split.seed, split.patients_known) == (1, 0, True)
+
+
+def test_exclusions_hold_for_their_fold_only() -> None:
+    split = make_split(FOLDED, SplitOptions(test_fold=0, val_share=0))
+    assert split.test == ("a", "f")
+    assert split.left_out == {}
+
+
+identity_lists = st.lists(
+    st.tuples(
+        st.sampled_from("pqrstuvwxyz"),
+        st.sampled_from([None, 0, 1, 2, 3]),
+        st.frozensets(st.integers(0, 3), max_size=2),
+    ),
+    max_size=40,
+).map(lambda rows: [CaseIdentity(f"c{n}", *row) for n, row in enumerate(rows)])
+
+
+@given(
+    identities=identity_lists,
+    val_share=st.floats(0, 0.9),
+    test_share=st.floats(0, 0.9),
+    test_fold=st.sampled_from([None, 0, 1]),
+    closed=st.sampled_from([(), (2,), (2, 3)]),
+    seed=st.integers(0, 5),
+)
+def test_every_case_is_somewhere_and_no_patient_in_two_parts(
+    identities: list[CaseIdentity],
+    val_share: float,
+    test_share: float,
+    test_fold: int | None,
+    closed: tuple[int, ...],
+    seed: int,
+) -> None:
+    options = SplitOptions(
+        test_fold=test_fold, closed_folds=closed, val_share=val_share, test_share=test_share, seed=seed
+    )
+    present = {i.fold for i in identities}
+    if not {*closed, *(() if test_fold is None else (test_fold,))} <= present:
+        with pytest.raises(ConfigError, match="does not have the folds"):
+            make_split(identities, options)
+        return
+    split = make_split(identities, options)
+    parts = [*split.train, *split.val, *split.test, *split.left_out]
+    assert sorted(parts) == sorted(i.case_id for i in identities)
+    patient = {i.case_id: i.patient_id for i in identities}
+    train, val, test = ({patient[c] for c in part} for part in (split.train, split.val, split.test))
+    assert not train & val and not train & test and not val & test
+    fold = {i.case_id: i.fold for i in identities}
+    assert not {fold[c] for c in (*split.train, *split.val, *split.test)} & set(closed)
+    if test_fold is not None:
+        assert {fold[c] for c in split.test} <= {test_fold}
+        assert test_fold not in {fold[c] for c in (*split.train, *split.val)}
+    if val_share and len(train | val) >= 2:
+        assert val and train
+    assert make_split(identities, options) == split
+
+
+@pytest.mark.parametrize(("patients", "val", "test"), [(1, 0, 0), (2, 0, 1), (3, 1, 1), (10, 1, 2), (50, 4, 10)])
+def test_shares_are_of_patients(patients: int, val: int, test: int) -> None:
+    names = [f"p{n}" for n in range(patients)]
+    split = make_split(people(*names, *names), SplitOptions())
+    assert (len(split.val), len(split.test)) == (2 * val, 2 * test)
+    assert len(split.train) == 2 * (patients - val - test)
+
+
+def test_the_seed_decides() -> None:
+    everyone = people(*[f"p{n}" for n in range(30)])
+    splits = {make_split(everyone, SplitOptions(seed=seed)).test for seed in range(5)}
+    assert len(splits) == 5
+
+
+def test_the_order_of_cases_does_not_change_who_is_drawn() -> None:
+    everyone = people(*[f"p{n}" for n in range(30)])
+    there, back = make_split(everyone, SplitOptions()), make_split(everyone[::-1], SplitOptions())
+    assert set(there.test) == set(back.test) and set(there.val) == set(back.val)
+    assert there.train == back.train[::-1]
+
+
+def runs(part: tuple[str, ...]) -> list[int]:
+    """Lengths of the runs of consecutive numbers in ``c3, c4, c7``."""
+    numbers = [int(name[1:]) for name in part]
+    breaks = [0, *(at + 1 for at, (a, b) in enumerate(pairwise(numbers)) if b != a + 1), len(numbers)]
+    return [b - a for a, b in pairwise(breaks)]
+
+
+def test_neighbours_stay_together_where_patients_are_not_known() -> None:
+    everyone = people(*[f"c{n}" for n in range(1000)])
+    split = make_split(everyone, SplitOptions(patients_known=False))
+    assert len(split.test) == 200 and len(split.val) == 80
+    assert all(length % RUN_LENGTH == 0 for length in (*runs(split.test), *runs(split.val)))
+    assert not split.patients_known
+
+
+def test_runs_are_shorter_in_small_sets() -> None:
+    split = make_split(people(*"abcdefghijkl"), SplitOptions(patients_known=False))
+    assert (len(split.train), len(split.val), len(split.test)) == (9, 1, 2)
+
+
+def test_no_cases_at_all() -> None:
+    assert make_split([], SplitOptions()) == Split(train=(), val=(), test=(), seed=0)
+
+
+# What is refused
+
+
+def test_a_case_id_twice() -> None:
+    with pytest.raises(ConfigError, match=r"more than once.*Found: c0"):
+        make_split([*people("p"), *people("q")], SplitOptions())
+
+
+def test_folds_that_are_not_there() -> None:
+    with pytest.raises(ConfigError, match=r"Found: no folds\. Expected: folds 0"):
+        make_split(people("p", "q"), SplitOptions(test_fold=0))
+    with pytest.raises(ConfigError, match=r"Found: folds 0, 1\. Expected: folds 4"):
+        make_split(people("p", "q", folds=(0, 1)), SplitOptions(closed_folds=(4,)))
+
+
+def test_a_closed_fold_is_no_test_fold() -> None:
+    with pytest.raises(ConfigError, match="both closed and the test fold"):
+        make_split(people("p", "q", folds=(0, 1)), SplitOptions(test_fold=1, closed_folds=(1,)))
+
+
+# Files
+
+
+def test_a_split_comes_back(tmp_path: Path) -> None:
+    split = make_split(FOLDED, SplitOptions(test_fold=1, closed_folds=(3,)))
+    write_split(tmp_path / "split.json", split)
+    assert read_split(tmp_path / "split.json") == split
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"train": ["a"], "val": [], "test": ["a"], "seed": 0}, "more than one part: a"),
+        ({"train": ["a", "a"], "val": [], "test": [], "seed": 0}, "more than one part: a"),
+        ({"train": ["a"], "val": [], "seed": 0}, "test: Field required"),
+        ({"train": ["a"], "val": [], "test": [], "seed": 0, "dev": []}, "dev: Extra inputs"),
+    ],
+)
+def test_a_damaged_split_is_refused(tmp_path: Path, content: object, message: str) -> None:
+    write_json(tmp_path / "split.json", content)
+    with pytest.raises(FileError, match=rf"split\.json is not a split.*{message}"):
+        read_split(tmp_path / "split.json")

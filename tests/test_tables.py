@@ -1,0 +1,117 @@
+"""Tables of results: made from JSON alone, 'not run' where there is none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import collect
+import tables
+from gliamap.evaluate.score import score_case
+from gliamap.evaluate.table import ScoredCase, as_json, summarise
+from gliamap.labels import Region, Tissue
+from make import case
+from tables import filled
+
+RUN = {
+    "title": "3D DynUNet",
+    "command": "gliamap train store",
+    "commit": "0123456789abcdef",
+    "seed": 7,
+    "steps": 900,
+    "wall_seconds": 1500,
+    "machine": "2 cores",
+    "data_fingerprint": "d1",
+    "split_fingerprint": "s1",
+}
+
+
+def evaluation() -> dict[str, Any]:
+    """The scores of two patients: one found exactly, one of whom everything but the edema was missed."""
+    scored = []
+    for kind, patient in (("plain", "a"), ("oblique", "b")):
+        one = case(kind)
+        assert one.labels is not None
+        found = one.labels.copy()
+        if patient == "b":
+            found[found != Tissue.ED] = 0
+        scored.append(ScoredCase(patient, patient, score_case(found, one.labels, one.grid, tuple(Region))))
+    content: dict[str, Any] = json.loads(json.dumps(as_json(summarise(scored), scored)))
+    return content
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "first.json").write_text(json.dumps({"run": RUN, "evaluation": evaluation()}))
+    bench = {
+        "commit": "0123456789abcdef",
+        "machine": "2 cores",
+        "figures": [{"title": "help", "value": 0.25, "unit": "s"}],
+    }
+    (tmp_path / "speed.json").write_text(json.dumps(bench))
+    return tmp_path
+
+
+def table(what: str, folder: Path) -> list[str]:
+    return filled(f"before\n<!-- table: {what} -->\nold\n<!-- end -->\nafter\n", folder).splitlines()[2:-2]
+
+
+def test_results_by_eye(folder: Path) -> None:
+    head, _, first, second = table("results first second", folder)
+    assert head == (
+        "| Run | Dice WT | Dice TC | Dice ET | HD95 WT, mm | HD95 TC, mm | HD95 ET, mm | Patients | Cases | Missing |"
+    )
+    cells = first.strip("| ").split(" | ")
+    assert cells[0] == "3D DynUNet"
+    assert cells[2] == "0.500 [0.000, 1.000]"
+    assert cells[-3:] == ["2", "2", "0"]
+    assert second == "| second |" + " not run |" * 9
+
+
+def test_every_kind_makes_a_table_of_equal_rows(folder: Path) -> None:
+    for kind in ("results", "pooled", "slices", "enhancing", "runs"):
+        rows = table(f"{kind} first second", folder)
+        assert len(rows) == 4
+        assert len({row.count(" | ") for row in rows}) == 1
+        assert "not run" in rows[3]
+
+
+def test_bench_by_eye(folder: Path) -> None:
+    assert table("bench speed", folder) == [
+        "| What | Measured |",
+        "| --- | ---: |",
+        "| help | 0.25 s |",
+        "",
+        "Commit `0123456789` on 2 cores.",
+    ]
+
+
+def test_filling_twice_changes_nothing(folder: Path) -> None:
+    once = filled("<!-- table: runs first -->\n<!-- end -->\n", folder)
+    assert "`gliamap train store`" in once
+    assert filled(once, folder) == once
+
+
+def test_a_collected_result_holds_what_was_given() -> None:
+    given = evaluation()
+    text = collect.as_text(RUN, given)
+    read = json.loads(text)
+    assert read["run"] == RUN
+    assert read["evaluation"].keys() == given.keys()
+    assert read["evaluation"]["cases"][1]["regions"]["WT"]["dice"] == pytest.approx(
+        given["cases"][1]["regions"]["WT"]["dice"], abs=1e-6
+    )
+    assert sum(line.startswith('{"case_id"') for line in text.splitlines()) == 2
+
+
+def test_an_unknown_kind_is_an_error(folder: Path) -> None:
+    with pytest.raises(ValueError, match="should name one of results"):
+        filled("<!-- table: nonsense first -->\n<!-- end -->", folder)
+
+
+def test_the_committed_tables_are_true(capsys: pytest.CaptureFixture[str]) -> None:
+    assert tables.main(["--check"]) == 0
+    assert capsys.readouterr().out == ""

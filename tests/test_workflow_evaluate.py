@@ -1,0 +1,226 @@
+"""The verb 'evaluate': from folders to scores."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+import make
+from gliamap.errors import ConfigError, FileError, GridError, LabelError, LayoutError, OutputError
+from gliamap.io.cases import write_mask
+from gliamap.labels import Region, from_tissue, get_convention
+from gliamap.sources.splits import Split, write_split
+from gliamap.workflows.evaluate import EvaluateOptions, evaluate
+
+
+@pytest.fixture
+def references(tmp_path: Path) -> Path:
+    """Three BraTS 2021 cases, the first without enhancing tumour."""
+    make.write_brats_set(tmp_path / "references")
+    return tmp_path / "references"
+
+
+def mask_of(references: Path, number: int) -> Path:
+    name = f"BraTS2021_{number:05d}"
+    return references / name / f"{name}_seg.nii.gz"
+
+
+def predict(references: Path, folder: Path, *, convention: str = "brats2021", pattern: str = "{}.nii.gz") -> Path:
+    """Perfect predictions of all three cases, written in ``convention`` under names of ``pattern``."""
+    for number, kind in enumerate(make.KINDS):
+        case = make.case(kind, seed=number, enhancing=number > 0)
+        assert case.labels is not None
+        values = from_tissue(case.labels, get_convention(convention))
+        path = folder / pattern.format(f"BraTS2021_{number:05d}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_mask(path, values, mask_of(references, number))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "pattern", ["{}.nii.gz", "{}.nii", "{0}/{0}.nii.gz", "{}-seg.nii.gz", "{}_seg.nii", "{0}/{0}-seg.nii.gz"]
+)
+def test_perfect_predictions_are_found_under_every_name(references: Path, tmp_path: Path, pattern: str) -> None:
+    found = evaluate(predict(references, tmp_path / "p", pattern=pattern), references)
+    assert [case.case_id for case in found.cases] == [f"BraTS2021_{n:05d}" for n in range(3)]
+    assert {region: s.figures["dice"].mean for region, s in found.summary.regions.items()} == dict.fromkeys(Region, 1)
+    assert (found.missing, found.surplus, found.notes) == ((), (), ())
+    assert found.prediction_conventions == found.reference_conventions == ("brats2021",)
+
+
+def test_scores_are_written(references: Path, tmp_path: Path) -> None:
+    seen: list[tuple[int, int, str]] = []
+    out = tmp_path / "out"
+    predictions = predict(references, tmp_path / "p")
+    evaluate(predictions, references, out=out, progress=lambda *step: seen.append(step))
+    assert seen == [(n + 1, 3, f"BraTS2021_{n:05d}") for n in range(3)]
+    with (out / "scores.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 9
+    text = (out / "scores.json").read_text()
+    data = json.loads(text)
+    assert data["summary"]["regions"]["WT"]["pooled_dice"] == 1
+    assert (data["prediction_conventions"], data["reference_conventions"]) == (["brats2021"], ["brats2021"])
+    assert (data["predictions"], data["references"]) == ("p", "references")
+    assert str(tmp_path) not in text
+    assert {"gliamap", "numpy", "scipy", "python"} == set(data["versions"])
+    assert sorted(p.name for p in out.iterdir()) == ["scores.csv", "scores.json"]
+
+
+def test_existing_scores_are_kept_unless_told_otherwise(references: Path, tmp_path: Path) -> None:
+    predictions, out = predict(references, tmp_path / "p"), tmp_path / "out"
+    out.mkdir()
+    (out / "scores.json").write_text("mine")
+    with pytest.raises(OutputError, match="overwrite"):
+        evaluate(predictions, references, out=out)
+    assert (out / "scores.json").read_text() == "mine"
+    evaluate(predictions, references, out=out, options=EvaluateOptions(overwrite=True))
+    assert json.loads((out / "scores.json").read_text())["format"] == 1
+    with pytest.raises(OutputError, match="is a file"):
+        evaluate(predictions, references, out=out / "scores.csv", options=EvaluateOptions(overwrite=True))
+
+
+def test_a_missing_prediction_scores_worst_and_is_listed(references: Path, tmp_path: Path) -> None:
+    predictions = predict(references, tmp_path / "p")
+    (predictions / "BraTS2021_00001.nii.gz").unlink()
+    found = evaluate(predictions, references)
+    assert found.missing == ("BraTS2021_00001",)
+    lost = found.cases[1].score
+    assert lost.missing
+    assert (lost.regions[Region.WT].dice, lost.regions[Region.WT].hd95) == (0, 374)
+    assert found.summary.regions[Region.WT].figures["dice"].mean == pytest.approx(2 / 3)
+
+
+def test_surplus_predictions_are_listed_and_pictures_are_not(references: Path, tmp_path: Path) -> None:
+    predictions = predict(references, tmp_path / "p")
+    first = predictions / "BraTS2021_00000.nii.gz"
+    for name in ("stranger.nii.gz", "._BraTS2021_00000.nii.gz", "BraTS2021_00000_probabilities.nii.gz"):
+        (predictions / name).write_bytes(first.read_bytes())
+    (predictions / "BraTS2021_00000_mosaic.png").write_bytes(b"")
+    (predictions / "logs").mkdir()
+    assert evaluate(predictions, references).surplus == ("stranger",)
+
+
+def test_the_sidecar_says_the_convention(references: Path, tmp_path: Path) -> None:
+    predictions = predict(references, tmp_path / "p", convention="msd")
+    for number in range(3):
+        (predictions / f"BraTS2021_{number:05d}.json").write_text('{"label_convention": "msd"}')
+    found = evaluate(predictions, references, options=EvaluateOptions(labels="brats2023"))  # the sidecar wins
+    assert found.summary.regions[Region.TC].figures["dice"].mean == 1
+    assert found.prediction_conventions == ("msd",)
+    assert found.notes == ()
+
+
+def test_an_option_says_the_convention(references: Path, tmp_path: Path) -> None:
+    predictions = predict(references, tmp_path / "p", convention="brats2023")
+    with pytest.raises(LabelError, match=r"BraTS2021_00001\.nii\.gz.*--labels"):
+        evaluate(predictions, references)
+    found = evaluate(predictions, references, options=EvaluateOptions(labels="brats2023"))
+    assert found.summary.regions[Region.ET].figures["dice"].mean == 1
+
+
+def test_only_what_both_sides_can_tell_is_scored(references: Path, tmp_path: Path) -> None:
+    predictions = tmp_path / "p"
+    for number in range(3):
+        whole = nib.load(mask_of(references, number)).get_fdata() > 0
+        write_mask(predictions / f"BraTS2021_{number:05d}.nii.gz", whole.astype(np.uint8), mask_of(references, number))
+    found = evaluate(predictions, references, options=EvaluateOptions(labels="binary"))
+    assert list(found.summary.regions) == [Region.WT]
+    assert found.summary.regions[Region.WT].figures["dice"].mean == 1
+    assert found.summary.mean_iou.mean is None
+    assert "classes are not scored" in found.notes[0]
+
+
+def test_another_grid_is_an_error_that_names_both(references: Path, tmp_path: Path) -> None:
+    predictions = predict(references, tmp_path / "p")
+    moved = nib.load(mask_of(references, 2))
+    affine = moved.affine.copy()
+    affine[0, 3] += 2
+    nib.Nifti1Image(np.asarray(moved.dataobj), affine).to_filename(predictions / "BraTS2021_00002.nii.gz")
+    with pytest.raises(GridError, match=r"p/BraTS2021_00002\.nii\.gz .*BraTS2021_00002_seg\.nii\.gz"):
+        evaluate(predictions, references, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_part_of_a_split_is_scored(references: Path, tmp_path: Path) -> None:
+    predictions = predict(references, tmp_path / "p")
+    ids = [f"BraTS2021_{number:05d}" for number in range(3)]
+    write_split(tmp_path / "split.json", Split(train=(ids[0],), val=(ids[1],), test=(ids[2],), seed=0))
+    for part, case_id in zip(("train", "val", "test"), ids, strict=True):
+        options = EvaluateOptions.model_validate({"split": tmp_path / "split.json", "part": part})
+        found = evaluate(predictions, references, options=options)
+        assert [case.case_id for case in found.cases] == [case_id]
+        assert found.surplus == ()  # the others have a reference, they were just not asked for
+    chosen = evaluate(predictions, references, options=EvaluateOptions(cases=(ids[1],)))
+    assert [case.case_id for case in chosen.cases] == [ids[1]]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (EvaluateOptions(cases=("nobody",)), "nobody"),
+        (EvaluateOptions(cases=()), "no case is left"),
+        (EvaluateOptions(part="test"), "--split and --part"),
+    ],
+)
+def test_cases_that_are_not_there(references: Path, tmp_path: Path, options: EvaluateOptions, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        evaluate(predict(references, tmp_path / "p"), references, options=options)
+
+
+def test_nothing_to_score(references: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileError, match=r"no prediction for any of the 3 .*BraTS2021_00000\.nii\.gz"):
+        evaluate(tmp_path / "empty", references)
+    with pytest.raises(FileError, match="is not a folder"):
+        evaluate(tmp_path / "nowhere", references)
+    with pytest.raises(LayoutError):
+        evaluate(references, tmp_path / "empty")
+    make.write_pairs(tmp_path / "pairs")
+    for mask in (tmp_path / "pairs" / "masks").iterdir():
+        mask.unlink()
+    with pytest.raises(LayoutError, match="no reference masks"):
+        evaluate(references, tmp_path / "pairs")
+
+
+def test_bare_masks_can_be_references(references: Path, tmp_path: Path) -> None:
+    bare, predictions = (
+        predict(references, tmp_path / "bare", pattern="{}_seg.nii.gz"),
+        predict(references, tmp_path / "p"),
+    )
+    with pytest.raises(LabelError, match="--reference-labels"):  # 1, 2, 4 fit several conventions
+        evaluate(predictions, bare)
+    found = evaluate(predictions, bare, options=EvaluateOptions(reference_labels="brats2021"))
+    assert found.summary.regions[Region.ET].figures["dice"].mean == 1
+    assert "own patient" in found.notes[0]
+
+
+def test_slices_of_0_and_255_against_slices_of_0_and_1(tmp_path: Path) -> None:
+    references = make.write_pairs(tmp_path / "pairs")
+    predictions = tmp_path / "p"
+    for number in range(3):
+        truth = make.slice_case(number).labels
+        assert truth is not None
+        write_mask(predictions / f"{number + 1}.png", (truth > 0).astype(np.uint8), references / "masks" / "1.png")
+    found = evaluate(predictions, references)
+    assert found.summary.unit == "px"
+    assert found.summary.regions[Region.WT].figures["dice"].mean == 1
+    assert (found.prediction_conventions, found.reference_conventions) == (("binary",), ("binary255",))
+    assert found.notes == ()
+
+
+def test_visits_of_one_patient_are_averaged_first(tmp_path: Path) -> None:
+    references, predictions = tmp_path / "references", tmp_path / "p"
+    ids = ["BraTS-GLI-00001-000", "BraTS-GLI-00001-001", "BraTS-GLI-00002-000"]
+    for case_id in ids:
+        folder = make.write_brats(references, make.case(case_id=case_id), convention="brats2023")
+        mask = folder / f"{case_id}-seg.nii.gz"
+        values = np.asarray(nib.load(mask).dataobj).astype(np.uint8)
+        write_mask(predictions / mask.name, values * (case_id != ids[1]), mask)
+    found = evaluate(predictions, references)
+    dice = found.summary.regions[Region.WT].figures["dice"]
+    assert (dice.mean, dice.patients, dice.cases) == (0.75, 2, 3)

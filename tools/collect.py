@@ -1,0 +1,70 @@
+"""Put one run's evidence together as ``docs/results/NAME.json``, from which ``tools/tables.py`` makes the tables.
+
+    .venv/bin/python tools/collect.py NAME 'Title of the row' RUN_FOLDER SCORES_JSON
+
+RUN_FOLDER is what ``gliamap train`` wrote, SCORES_JSON what ``gliamap evaluate`` wrote. Commit, time and machine are
+those of the training: collect before changing the code, on the machine that trained.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from gliamap.io.atomic import read_json, write_text
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "bench"))
+
+from run import commit, machine  # noqa: E402 (bench is no package)
+
+
+def run_facts(title: str, run: Path) -> dict[str, Any]:
+    """What the table of runs says of a training."""
+    record, split = read_json(run / "run.json"), read_json(run / "split.json")
+    with (run / "log.csv").open(encoding="utf-8", newline="") as file:
+        last = list(csv.DictReader(file))[-1]
+    return {
+        "title": title,
+        "command": " ".join(record["command"]),
+        "commit": commit(),
+        "seed": record["settings"]["train"]["seed"],
+        "steps": int(last["step"]),
+        "wall_seconds": float(last["seconds"]),
+        "machine": machine(),
+        "data_fingerprint": record["data"]["fingerprint"],
+        "split_fingerprint": hashlib.sha256(json.dumps(split, sort_keys=True).encode()).hexdigest()[:16],
+    }
+
+
+def compact(value: Any) -> Any:
+    """Floats to six decimals: hundreds of slices stay small, and no table shows more than three."""
+    if isinstance(value, float):
+        return round(value, 6)
+    if isinstance(value, dict):
+        return {key: compact(item) for key, item in value.items()}
+    return [compact(item) for item in value] if isinstance(value, list) else value
+
+
+def as_text(run: dict[str, Any], evaluation: dict[str, Any]) -> str:
+    """The result as JSON, one line a case, so that a difference can be read."""
+    head = {"run": run, "evaluation": {key: value for key, value in evaluation.items() if key != "cases"}}
+    cases = ",\n".join(json.dumps(case) for case in compact(evaluation["cases"]))
+    text = json.dumps(compact(head), indent=1).removesuffix("\n }\n}")
+    return f'{text},\n  "cases": [\n{cases}\n  ]\n }}\n}}\n'
+
+
+def main() -> None:
+    """Write the result named on the command line."""
+    name, title, run, scores = sys.argv[1:]
+    out = ROOT / "docs" / "results" / f"{name}.json"
+    write_text(out, as_text(run_facts(title, Path(run)), read_json(Path(scores))))
+    print(f"{out.relative_to(ROOT)} written; now make tables")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,229 @@
+"""Write every table of results in README and docs from the committed JSON files of ``docs/results``.
+
+A table stands between ``<!-- table: KIND NAME ... -->`` and ``<!-- end -->``; KIND is a key of ``KINDS``, each NAME a
+file ``docs/results/NAME.json``. Where the file is not there, its cells say 'not run'. ``--check`` writes nothing and
+ends with 1 where a text differs from its JSON.
+
+A result is ``{"run": {...}, "evaluation": {...}}``: ``run`` holds ``title``, ``command``, ``commit``, ``seed``,
+``steps``, ``wall_seconds``, ``machine``, ``data_fingerprint`` and ``split_fingerprint``; ``evaluation`` is the
+``scores.json`` that ``gliamap evaluate`` writes. A bench result is what ``bench/run.py`` prints.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "docs" / "results"
+
+NOT_RUN = "not run"
+NOTHING = "-"
+REGIONS = ("WT", "TC", "ET")
+
+Result = dict[str, Any]
+Loaded = Sequence[tuple[str, Result | None]]
+"""Pairs of a result's name and its content, ``None`` where it was not run."""
+
+MARKED = re.compile(r"(<!-- table: (?P<what>[^>]*?) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL)
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; the first column is text, the others are aligned to the right."""
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "".join("| " + " | ".join(row) + " |\n" for row in (head, rule, *rows))
+
+
+def estimate_cell(found: Result, digits: int) -> str:
+    """``mean [low, high]`` of an estimate, or '-' where no case had the figure."""
+    if found["mean"] is None:
+        return NOTHING
+    mean = f"{found['mean']:.{digits}f}"
+    if found["low"] is None or found["high"] is None:
+        return mean
+    return f"{mean} [{found['low']:.{digits}f}, {found['high']:.{digits}f}]"
+
+
+def by_run(head: Sequence[str], loaded: Loaded, cells: Callable[[Result], list[str]]) -> str:
+    """One row a run: its title, then its cells; 'not run' in every cell of a run that has no file."""
+    rows = []
+    for name, result in loaded:
+        title = name if result is None else result["run"].get("title", name)
+        rows.append(
+            [title, *([NOT_RUN] * (len(head) - 1) if result is None else cells(result["evaluation"]["summary"]))]
+        )
+    return markdown(head, rows)
+
+
+def units(loaded: Loaded) -> tuple[str, str]:
+    """The unit of distances and that of volumes, which all runs of one table share."""
+    found = {result["evaluation"]["summary"]["unit"] for _, result in loaded if result is not None} or {"mm"}
+    if len(found) > 1:
+        raise ValueError("runs in millimetres and runs in pixels do not go into one table")
+    return ("px", "px") if found == {"px"} else ("mm", "mL")
+
+
+def results_table(loaded: Loaded) -> str:
+    """Dice and HD95 of each region: mean over patients and its 95 % bootstrap interval."""
+    present = {r for _, result in loaded if result is not None for r in result["evaluation"]["summary"]["regions"]}
+    regions = [r for r in REGIONS if r in (present or REGIONS)]
+    head = ["Run", *(f"Dice {r}" for r in regions), *(f"HD95 {r}, {units(loaded)[0]}" for r in regions)]
+
+    def cells(summary: Result) -> list[str]:
+        out = []
+        for figure, digits in (("dice", 3), ("hd95", 1)):
+            for region in regions:
+                of = summary["regions"].get(region)
+                out.append(estimate_cell(of["figures"][figure], digits) if of else NOTHING)
+        return [*out, str(summary["patients"]), str(summary["cases"]), str(summary["missing"])]
+
+    return by_run([*head, "Patients", "Cases", "Missing"], loaded, cells)
+
+
+def pooled_table(loaded: Loaded) -> str:
+    """Dice of voxel counts summed over all cases, of each region and of each label."""
+    summaries = [result["evaluation"]["summary"] for _, result in loaded if result is not None]
+    regions = [r for r in REGIONS if any(r in s["regions"] for s in summaries)]
+    labels = list(dict.fromkeys(label for s in summaries for label in s["pooled_class_dice"] if label not in regions))
+    head = ["Run", *(f"pooled Dice {name}" for name in (*regions, *labels)), "Cases"]
+
+    def cells(summary: Result) -> list[str]:
+        figures = [summary["regions"].get(region, {}).get("pooled_dice") for region in regions]
+        figures += [summary["pooled_class_dice"].get(label) for label in labels]
+        return [*(NOTHING if f is None else f"{f:.3f}" for f in figures), str(summary["cases"])]
+
+    return by_run(head, loaded, cells)
+
+
+def slices_table(loaded: Loaded) -> str:
+    """Whole tumour in single slices: mean over slices, over slices that have tumour, over patients, pooled."""
+    head = ["Run", "mean slice Dice", "where tumour is", "mean over patients", "pooled Dice", "Slices"]
+
+    def cells(summary: Result) -> list[str]:
+        of = summary["regions"]["WT"]
+        dice, present = of["figures"]["dice"], of["dice_where_present"]
+        plain = [NOTHING if e["case_mean"] is None else f"{e['case_mean']:.3f}" for e in (dice, present)]
+        return [*plain, estimate_cell(dice, 3), f"{of['pooled_dice']:.3f}", str(summary["cases"])]
+
+    return by_run(head, loaded, cells)
+
+
+def enhancing_table(loaded: Loaded) -> str:
+    """Enhancing tumour apart: cases with enough of it, and what was predicted where there is none."""
+    distance, volume = units(loaded)
+    head = ["Run", "Dice ET", f"HD95 ET, {distance}", "Cases with ET", f"False ET, {volume}", "Cases without ET"]
+
+    def cells(summary: Result) -> list[str]:
+        of = summary["enhancing"]
+        if of is None:
+            return [NOTHING] * 5
+        false = of["false_positive_volume"]
+        return [
+            estimate_cell(of["dice"], 3),
+            estimate_cell(of["hd95"], 1),
+            str(of["dice"]["cases"]),
+            estimate_cell(false, 2),
+            str(false["cases"]),
+        ]
+
+    return by_run(head, loaded, cells)
+
+
+def runs_table(loaded: Loaded) -> str:
+    """Where the figures come from: command, commit, seed, steps, time, machine, data and split."""
+    head = ["Run", "Command", "Commit", "Seed", "Steps", "Minutes", "Machine", "Data", "Split"]
+    rows = []
+    for name, result in loaded:
+        if result is None:
+            rows.append([name, *[NOT_RUN] * (len(head) - 1)])
+            continue
+        run = result["run"]
+        rows.append(
+            [
+                run.get("title", name),
+                f"`{run['command']}`",
+                f"`{run['commit'][:10]}`",
+                str(run["seed"]),
+                str(run["steps"]),
+                f"{run['wall_seconds'] / 60:.0f}",
+                run["machine"],
+                f"`{run['data_fingerprint']}`",
+                f"`{run['split_fingerprint']}`",
+            ]
+        )
+    return markdown(head, rows)
+
+
+def bench_table(loaded: Loaded) -> str:
+    """The figures of ``bench/run.py``, one row each, with commit and machine below."""
+    rows, foot = [], []
+    for name, result in loaded:
+        if result is None:
+            rows.append([name, NOT_RUN])
+            continue
+        rows += [
+            [f["title"], NOT_RUN if f["value"] is None else f"{f['value']:g} {f['unit']}"] for f in result["figures"]
+        ]
+        foot.append(f"Commit `{result['commit'][:10]}` on {result['machine']}.\n")
+    return markdown(["What", "Measured"], rows) + "".join("\n" + line for line in foot)
+
+
+KINDS: dict[str, Callable[[Loaded], str]] = {
+    "results": results_table,
+    "pooled": pooled_table,
+    "slices": slices_table,
+    "enhancing": enhancing_table,
+    "runs": runs_table,
+    "bench": bench_table,
+}
+
+
+def load(name: str, folder: Path) -> Result | None:
+    """The result called ``name``, ``None`` where it was not run."""
+    path = folder / f"{name}.json"
+    if not path.is_file():
+        return None
+    content: Result = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+def filled(text: str, folder: Path = RESULTS) -> str:
+    """The text with every marked table made anew from the results in ``folder``."""
+
+    def table(found: re.Match[str]) -> str:
+        kind, *names = found["what"].split()
+        if kind not in KINDS or not names:
+            raise ValueError(f"'<!-- table: {found['what']} -->' should name one of {', '.join(KINDS)} and its results")
+        return found[1] + KINDS[kind]([(name, load(name, folder)) for name in names]) + found[4]
+
+    return MARKED.sub(table, text)
+
+
+def texts(root: Path = ROOT) -> list[Path]:
+    """The texts that may hold tables."""
+    return [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write all tables, or with ``--check`` only say which texts differ."""
+    differing = 0
+    for path in texts():
+        text = path.read_text(encoding="utf-8")
+        new = filled(text)
+        if new == text:
+            continue
+        if "--check" in arguments:
+            print(f"{path.relative_to(ROOT)}: a table differs from its JSON; run make tables")
+            differing += 1
+        else:
+            path.write_text(new, encoding="utf-8")
+            print(f"{path.relative_to(ROOT)}: tables written")
+    return 1 if differing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
