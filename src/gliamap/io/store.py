@@ -69,9 +69,7 @@ def case_origin(files: CaseFiles, prep: PrepConfig) -> dict[str, Any]:
     }
 
 
-def write_case(
-    store: Path, prepared: PreparedCase, *, origin: Mapping[str, Any], convention: str
-) -> None:
+def write_case(store: Path, prepared: PreparedCase, *, origin: Mapping[str, Any], convention: str) -> None:
     """Write one prepared case with labels and index. An interruption leaves no complete case behind.
 
     ``origin`` is that of :func:`case_origin`, ``convention`` what its label file used.
@@ -150,10 +148,13 @@ def entry_of(store: Path, files: CaseFiles) -> StoreEntry:
 
 
 def write_store(store: Path, info: StoreInfo) -> StoreInfo:
-    """Write ``store.json`` with the fingerprint of all cases' contents; returns what was written."""
+    """Write ``store.json`` with a fingerprint of settings and cases; returns what was written.
+
+    The fingerprint covers names, shapes and voxel counts, no file times: a copied data set keeps it.
+    """
     digest = hashlib.sha256(info.prep.model_dump_json().encode())
     for entry in info.cases:
-        digest.update((case_folder(store, entry.case_id) / "case.json").read_bytes())
+        digest.update(entry.model_dump_json().encode())
     sealed = info.model_copy(update={"fingerprint": digest.hexdigest()[:16]})
     write_json(store / "store.json", sealed.model_dump(mode="json"))
     return sealed

@@ -8,7 +8,7 @@ carries a mark in its voxels, see :func:`is_phantom`.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -103,13 +103,21 @@ def is_phantom(case: Case) -> bool:
     return True
 
 
-def write_phantoms(out: Path, count: int, *, seed: int = 0, overwrite: bool = False) -> list[Path]:
+def write_phantoms(
+    out: Path,
+    count: int,
+    *,
+    seed: int = 0,
+    overwrite: bool = False,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> list[Path]:
     """Write ``count`` phantoms as a BraTS 2021 data set and return their case folders.
 
     ``OUT/Phantom_00001/Phantom_00001_{t1,t1ce,t2,flair,seg}.nii.gz`` and so on, int16, labels 1, 2, 4, in three unequal
     shapes by turns; ``OUT/phantom.json`` says what the folder is. The first phantoms of a seed do not depend on
     ``count``; different seeds share none. ``ConfigError`` where ``count`` is below 1. ``OutputError`` where ``out`` is
-    not an empty folder; ``overwrite`` allows a folder of phantoms, whose cases are then removed first.
+    not an empty folder; ``overwrite`` allows a folder of phantoms, whose cases are then removed first. ``progress`` is
+    called with the cases done, the cases in all, and the case id.
     """
     if count < 1:
         raise ConfigError("no phantoms were asked for", found=f"count {count}", expected="a count of at least 1")
@@ -123,6 +131,8 @@ def write_phantoms(out: Path, count: int, *, seed: int = 0, overwrite: bool = Fa
         own_seed = int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
         case = make_phantom(own_seed, PHANTOM_SHAPES[number % len(PHANTOM_SHAPES)])
         folders.append(_write_case(out / f"{PHANTOM_PREFIX}{number + 1:05d}", case))
+        if progress is not None:
+            progress(number + 1, count, folders[-1].name)
     return folders
 
 

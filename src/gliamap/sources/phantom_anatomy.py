@@ -142,7 +142,7 @@ def _blend(a: Field, b: Field, width: float) -> Field:
     """Smooth maximum (union) of two distances; with a negative ``width`` the smooth minimum (intersection)."""
     h = np.maximum(abs(width) - np.abs(a - b), 0) / abs(width)
     rounding = h * h * abs(width) / 4
-    return np.maximum(a, b) + rounding if width > 0 else np.minimum(a, b) - rounding
+    return np.asarray(np.maximum(a, b) + rounding if width > 0 else np.minimum(a, b) - rounding)
 
 
 def _capsules(p: tuple[Field, Field, Field], path: Sequence[tuple[float, float, float, float]]) -> Field:
@@ -162,7 +162,7 @@ def _fissure(p: Field) -> Field:
     x, y, z = p
     inner = _ellipsoid((0 * x, y, z), (1, -6, 2), (1e3, 37, 27))
     stem = 14 - np.sqrt((y + 18) ** 2 + np.maximum(z, 0) ** 2)
-    return np.sqrt(x * x + np.maximum(np.maximum(inner, stem), 0) ** 2)
+    return np.asarray(np.sqrt(x * x + np.maximum(np.maximum(inner, stem), 0) ** 2))
 
 
 def _fold(space: Space, p: Field, pial: Field, rng: np.random.Generator) -> Field:
@@ -171,7 +171,7 @@ def _fold(space: Space, p: Field, pial: Field, rng: np.random.Generator) -> Fiel
     Sulci are sheets that run inwards from the zero lines of a band-limited random field (a sum of plane waves of
     similar wavelengths) on the smooth surface, each to its own depth.
     """
-    normal = np.stack(np.gradient(pial, *space.spacing))
+    normal: Field = np.stack(list(np.gradient(pial, *space.spacing)))
     normal /= np.sqrt((normal**2).sum(axis=0)) + 1e-3
     foot = p - np.clip(pial, -5, 30) * normal
     foot[0] += 50 * np.sign(p[0])  # otherwise the two banks of the fissure would mirror each other
@@ -205,12 +205,12 @@ def _ventricles(p: Field, size: float) -> Field:
     body = ((16, 35, 1, 1.5), (9, 19, 10, 5), (7, 2, 18, 4.5), (9, -15, 23, 4.5), (18, -32, 19, 5.5), (25, -45, 10, 6))
     back = ((25, -45, 10, 6), (26, -60, 6, 4), (23, -76, 3, 1))
     down = ((25, -45, 10, 4), (33, -32, -8, 2.2), (32, -14, -17, 1.5))
-    tubes = [_capsules((x, y, z), [(*at, r * size) for *at, r in path]) for path in (body, back, down)]
+    tubes = [_capsules((x, y, z), [(a, b, c, r * size) for a, b, c, r in path]) for path in (body, back, down)]
     lateral = np.maximum.reduce(tubes)
     lateral = np.minimum(lateral, x - 0.9)
     third = np.minimum(1.6 * size - x, _ellipsoid((0 * x, y, z), (1, -14, 0), (1e3, 15, 9)))
     fourth = _ellipsoid((x, y, z), (0, -42, -32), (6 * size, 4.5, 9))
-    return np.maximum(np.maximum(lateral, third), fourth)
+    return np.asarray(np.maximum(np.maximum(lateral, third), fourth))
 
 
 def _nuclei(p: Field, soft: float) -> Field:
@@ -222,7 +222,7 @@ def _nuclei(p: Field, soft: float) -> Field:
     thalamus = _ellipsoid(q, (11, -18, 7), (9.5, 15, 9))
     hippocampus = _capsules(q, ((24, -5, -19, 7), (26, -20, -16, 5), (24, -34, -5, 3)))
     parts = [ramp(d, soft) * w for d, w in ((caudate, 1.0), (putamen, 1.0), (pallidum, 0.4), (thalamus, 0.75))]
-    return np.maximum.reduce([*parts, ramp(hippocampus, soft)])
+    return np.asarray(np.maximum.reduce([*parts, ramp(hippocampus, soft)]))
 
 
 def _hindbrain(space: Space, p: Field, rng: np.random.Generator) -> tuple[Field, Field, Field]:

@@ -29,6 +29,6 @@ class CsvLog:
 
     def add(self, values: Mapping[str, float]) -> None:
         """Append one row; columns not in ``values`` stay empty."""
-        row = {key: f"{value:.6g}" for key, value in values.items()}
+        row = {key: value if isinstance(value, int) else f"{value:.6g}" for key, value in values.items()}
         with self._path.open("a", newline="") as stream:
             csv.DictWriter(stream, self.columns).writerow(row)

@@ -148,8 +148,9 @@ def _segment_case(files: CaseFiles, out: Path, predictor: Predictor, options: Se
     if prediction.probabilities is not None:
         write_probabilities(out / f"{case.case_id}_probabilities.nii.gz", prediction.probabilities, files.reference)
     if options.pictures:
-        picture = MosaicOptions()
-        draw_mosaic(case, to_tissue(values, convention), out / f"{case.case_id}_mosaic.png", options=picture)
+        drawn = to_tissue(values, convention)
+        picture = MosaicOptions(convention=convention.name)
+        draw_mosaic(case, drawn, out / f"{case.case_id}_mosaic.png", options=picture)
     summary = _summary(case, prediction, convention, predictor)
     summary |= {"mask": path.name, "label_convention_from": why, "seconds": round(time.perf_counter() - started, 3)}
     write_json(out / f"{case.case_id}.json", summary)

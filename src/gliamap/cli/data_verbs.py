@@ -1,0 +1,131 @@
+"""The verbs about data: prepare, evaluate, phantom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from gliamap.cli.show import aside, console, end_with_failures, print_json, progress_bar
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+
+
+def prepare(
+    data: Annotated[list[Path], typer.Argument(help="Data sets: folders that gliamap recognises. Several are joined.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the prepared data set (the store).")],
+    modality: Annotated[
+        list[str] | None, typer.Option(help="Modality to use (t1, t1c, t2, flair); repeat for more. Default: all.")
+    ] = None,
+    labels: Annotated[str | None, typer.Option(help="Label convention, where the layout does not tell.")] = None,
+    foreground: Annotated[
+        Literal["brain", "head"] | None,
+        typer.Option(help="What to normalise over: brain (skull-stripped) or head. Default: what the layout says."),
+    ] = None,
+    spacing: Annotated[
+        tuple[float, float, float] | None, typer.Option(help="Resample to this spacing, mm (pixels for images).")
+    ] = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Prepare labelled cases for training: orient, crop, resample where asked, normalise, index the tumour.
+
+    An interrupted call goes on where it stopped; cases whose files changed are done again.
+
+    Examples:
+
+    gliamap prepare BraTS2021_Training -o store
+
+    gliamap prepare figshare -o store --spacing 2 2 1
+    """
+    from gliamap.workflows.prepare import PrepareOptions
+    from gliamap.workflows.prepare import prepare as run
+
+    options = PrepareOptions(
+        modalities=tuple(modality) if modality else None,
+        labels=labels,
+        foreground=foreground,
+        spacing=spacing,
+        overwrite=overwrite,
+    )
+    with progress_bar("prepare") as progress:
+        done = run(data, out, options=options, progress=progress)
+    patients = len({entry.patient_id for entry in done.info.cases})
+    if json:
+        print_json(
+            {"store": str(out), "cases": len(done.info.cases), "patients": patients, "reused": done.reused}
+            | {"convention": done.info.convention, "failed": done.failed}
+        )
+    else:
+        known = f"{patients} patients" if done.info.patients_known else "patients not known"
+        console.print(f"[bold]{len(done.info.cases)} cases[/] ({known}, {done.reused} were there already) in {out}")
+        console.print(
+            f"modalities {', '.join(done.info.prep.modalities)}; labels {done.info.convention}; "
+            f"normalised over the {done.info.prep.foreground}"
+        )
+    end_with_failures(done.failed, len(done.info.cases) + len(done.failed))
+
+
+def evaluate(
+    predictions: Annotated[Path, typer.Argument(help="Folder of predicted masks, one a case.")],
+    references: Annotated[Path, typer.Argument(help="Data set with masks, or folder of masks.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for scores.csv and scores.json.")] = None,
+    labels: Annotated[str | None, typer.Option(help="Label convention of the predictions, if not told.")] = None,
+    reference_labels: Annotated[
+        str | None, typer.Option(help="Label convention of the references, if not told.")
+    ] = None,
+    split: Annotated[Path | None, typer.Option(help="Score only cases of this split.json; needs --part.")] = None,
+    part: Annotated[Literal["train", "val", "test"] | None, typer.Option(help="The part of --split to score.")] = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Score predictions against references on their native grid: Dice, IoU, HD95, volumes and more.
+
+    Missing predictions score worst and are listed; grids that differ are an error.
+
+    Examples:
+
+    gliamap evaluate out BraTS2021_Training -o scores
+
+    gliamap evaluate out data --split run/split.json --part test -o scores
+    """
+    from gliamap.evaluate.table import as_json, as_rich_table
+    from gliamap.workflows.evaluate import EvaluateOptions
+    from gliamap.workflows.evaluate import evaluate as run
+
+    options = EvaluateOptions(
+        labels=labels, reference_labels=reference_labels, split=split, part=part, overwrite=overwrite
+    )
+    with progress_bar("evaluate") as progress:
+        found = run(predictions, references, out=out, options=options, progress=progress)
+    if json:
+        print_json(as_json(found.summary, found.cases) | {"missing": found.missing, "surplus": found.surplus})
+        return
+    console.print(as_rich_table(found.summary))
+    for title, names in (("missing, scored worst", found.missing), ("without a reference", found.surplus)):
+        if names:
+            console.print(f"{title}: {', '.join(names[:10])}{' ...' if len(names) > 10 else ''} ({len(names)})")
+    for note in found.notes:
+        console.print(f"note: {note}")
+    if out:
+        console.print(f"scores of every case in {out}")
+
+
+def phantom(
+    out: Annotated[Path, typer.Argument(help="Folder to write the phantoms to.")],
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many cases.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same cases.")] = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write procedural brain phantoms with tumours, as a BraTS 2021 data set.
+
+    Example: gliamap phantom -n 8 phantoms
+    """
+    from gliamap.sources.phantom import write_phantoms
+
+    with progress_bar("phantoms") as progress:
+        written = write_phantoms(out, count, seed=seed, overwrite=overwrite, progress=progress)
+    console.print(f"{len(written)} phantoms in {out}")
+    aside.print("They look like brains and are none: use them to try things out.")

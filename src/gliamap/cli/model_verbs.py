@@ -1,0 +1,188 @@
+"""The verbs about models: train, segment, demo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from gliamap.cli.data_verbs import Json, Overwrite
+from gliamap.cli.show import aside, console, end_with_failures, print_json, progress_bar
+
+if TYPE_CHECKING:
+    from gliamap.train.loop import StepReport
+
+Triple = tuple[int, int, int]
+
+
+def train(
+    store: Annotated[Path, typer.Argument(help="Prepared data set (gliamap prepare).")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.")],
+    test_fold: Annotated[int | None, typer.Option(help="Shipped fold to keep for testing.")] = None,
+    closed_fold: Annotated[list[int] | None, typer.Option(help="Shipped fold not to touch at all; repeatable.")] = None,
+    split: Annotated[Path | None, typer.Option(help="Take the division of cases from this split.json.")] = None,
+    network: Annotated[str, typer.Option(help="dynunet or unet.")] = "dynunet",
+    dims: Annotated[int | None, typer.Option(min=2, max=3, help="2 (slices) or 3. Default: as the data.")] = None,
+    widths: Annotated[str | None, typer.Option(help="Feature channels a level, such as 16,32,64,128.")] = None,
+    output: Annotated[
+        Literal["regions", "classes"], typer.Option(help="Overlapping WT/TC/ET, or the convention's labels.")
+    ] = "regions",
+    patch: Annotated[Triple | None, typer.Option(help="Patch size X Y Z (Z = 1 for slices).")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Patches a step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
+    optimiser: Annotated[Literal["adamw", "sgd"] | None, typer.Option(help="Default: adamw.")] = None,
+    schedule: Annotated[Literal["cosine", "poly"] | None, typer.Option(help="Default: cosine.")] = None,
+    precision: Annotated[Literal["fp32", "bf16"] | None, typer.Option(help="Default: bf16 autocast.")] = None,
+    validate_every: Annotated[int | None, typer.Option(help="Steps between validations.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that load patches.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of split, weights and patches.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --out stopped.")] = False,
+    json: Json = False,
+) -> None:
+    """Train a network on a prepared data set.
+
+    Examples:
+
+    gliamap train store -o run
+
+    gliamap train store -o run --test-fold 3 --steps 5000 --network unet
+    """
+    from gliamap.sources.splits import SplitOptions
+    from gliamap.workflows.train import TrainOptions
+    from gliamap.workflows.train import train as run
+
+    given: dict[str, Any] = {
+        "patch": patch,
+        "steps": steps,
+        "batch": batch,
+        "learning_rate": learning_rate,
+        "optimiser": optimiser,
+        "schedule": schedule,
+        "precision": precision,
+        "validate_every": validate_every,
+        "workers": workers,
+    }
+    options = TrainOptions(
+        split=SplitOptions(test_fold=test_fold, closed_folds=tuple(closed_fold or ()), seed=seed),
+        split_file=split,
+        network=network,
+        dims=dims,  # type: ignore[arg-type]
+        widths=tuple(int(w) for w in widths.split(",")) if widths else None,
+        output=output,
+        config={"seed": seed} | {name: value for name, value in given.items() if value is not None},
+    )
+    with progress_bar("train") as progress:
+        done = run(store, out, options=options, resume=resume, observe=_watch(progress))
+    best = done.spec.metrics
+    if json:
+        print_json({"run": str(out), "best": best, "cases": {"train": len(done.split.train)}})
+        return
+    console.print(f"[bold]trained[/] on {len(done.split.train)} cases; model, log and curves in {out}")
+    if best:
+        scores = ", ".join(f"{name.removeprefix('validation_dice_')} {value:.3f}" for name, value in best.items())
+        console.print(f"best validation Dice: {scores}")
+    aside.print(f"next: gliamap segment SCANS -o masks --model {out}")
+
+
+def _watch(progress: Callable[[int, int, str], None]) -> Callable[[StepReport], None]:
+    """Show a smoothed loss and the latest validation; a line of its own for each validation."""
+    loss = 0.0
+    dice = ""
+
+    def observe(report: StepReport) -> None:
+        nonlocal loss, dice
+        loss = 0.98 * loss + 0.02 * report.loss if loss else report.loss
+        if report.dice:
+            dice = " ".join(f"{region} {score:.2f}" for region, score in report.dice.items())
+            aside.print(f"step {report.step}: loss {loss:.3f}, validation Dice {dice}")
+        progress(report.step, report.steps, f"loss {loss:.3f} {dice}")
+
+    return observe
+
+
+def segment(
+    source: Annotated[Path, typer.Argument(help="Case folder, folder of cases, image or folder of images.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for masks, numbers and pictures.")],
+    model: Annotated[Path, typer.Option(help="Run folder of gliamap train, or a model folder.")],
+    labels: Annotated[
+        str | None, typer.Option(help="Label convention to write. Default: the input's, else the model's.")
+    ] = None,
+    lossy: Annotated[bool, typer.Option("--lossy", help="Allow --labels to merge labels.")] = False,
+    probabilities: Annotated[bool, typer.Option("--probabilities", help="Write probabilities, too.")] = False,
+    no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Write no mosaics.")] = False,
+    part: Annotated[
+        Literal["train", "val", "test"] | None, typer.Option(help="Only the cases of this part of the run's split.")
+    ] = None,
+    min_size: Annotated[
+        float | None, typer.Option(min=0, help="Remove connected parts smaller than this, mL (pixels for images).")
+    ] = None,
+    overlap: Annotated[float | None, typer.Option(min=0, max=0.9, help="Overlap of windows.")] = None,
+    precision: Annotated[Literal["fp32", "bf16"] | None, typer.Option(help="Default: the fastest here.")] = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Segment scans: a mask on the input's own grid, volumes, and a picture for each case.
+
+    Examples:
+
+    gliamap segment BraTS2021_00006 -o out --model run
+
+    gliamap segment BraTS2021_Validation -o out --model run --probabilities
+    """
+    from gliamap.workflows.segment import SegmentOptions
+    from gliamap.workflows.segment import segment as run
+
+    options = SegmentOptions(
+        labels=labels,
+        lossy=lossy,
+        probabilities=probabilities,
+        pictures=not no_pictures,
+        part=part,
+        min_size=min_size,
+        overlap=overlap,
+        precision=precision,
+        overwrite=overwrite,
+    )
+    with progress_bar("segment") as progress:
+        done = run(source, out, model=model, options=options, progress=progress)
+    if json:
+        print_json({"out": str(out), "cases": done.cases, "failed": done.failed})
+    else:
+        _print_volumes(done.cases)
+        console.print(f"masks, numbers and pictures in {out}; research use only")
+    end_with_failures(done.failed, len(done.cases) + len(done.failed))
+
+
+def _print_volumes(cases: list[dict[str, Any]]) -> None:
+    """One row a case; long runs show the first 40, all are in the JSON files."""
+    from rich.table import Table
+
+    if not cases:
+        return
+    regions = list(cases[0]["regions"])
+    table = Table("case", *(f"{region} [{cases[0]['unit']}]" for region in regions), "seconds", "warnings")
+    for summary in cases[:40]:
+        sizes = (f"{summary['regions'].get(region, 0):.1f}" for region in regions)
+        table.add_row(summary["case_id"], *sizes, f"{summary['seconds']:.1f}", "; ".join(summary["warnings"]))
+    console.print(table)
+    if len(cases) > 40:
+        console.print(f"... and {len(cases) - 40} more")
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the demonstration.")] = Path("demo"),
+) -> None:
+    """Segment a phantom with the built-in model and score it: a look at what gliamap makes, in a minute."""
+    from gliamap.evaluate.table import as_rich_table
+    from gliamap.workflows.demo import demo as run
+
+    with progress_bar("demo") as progress:
+        done = run(out, progress=progress)
+    _print_volumes([done.summary])
+    console.print(as_rich_table(done.scores))
+    console.print(f"mask      {done.mask}")
+    console.print(f"picture   {done.picture}")
+    aside.print("A phantom and a model trained on phantoms: real scans need a model trained on real cases.")

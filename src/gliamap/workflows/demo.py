@@ -1,0 +1,59 @@
+"""A phantom segmented, scored and drawn with the built-in model: what gliamap makes, in a minute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gliamap.evaluate.table import Summary
+from gliamap.io.cases import read_case, read_mask_file
+from gliamap.labels import get_convention, to_tissue
+from gliamap.models.shipped import PHANTOM_DEMO, shipped_model
+from gliamap.report.figures import MosaicOptions, draw_mosaic
+from gliamap.sources.detect import scan
+from gliamap.sources.phantom import PHANTOM_CONVENTION, write_phantoms
+from gliamap.workflows.evaluate import EvaluateOptions, evaluate
+from gliamap.workflows.segment import SegmentOptions, segment
+
+DEMO_SEED = 2026
+"""Not a seed that the built-in model was trained on."""
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """The case's summary (as ``CASE.json``), its scores, and the files to look at."""
+
+    summary: dict[str, Any]
+    scores: Summary
+    mask: Path
+    picture: Path
+
+
+def demo(out: Path, *, progress: Callable[[int, int, str], None] | None = None) -> Demonstration:
+    """Make a phantom, segment it, score it, draw prediction beside reference, all under ``out``.
+
+    An earlier demonstration in ``out`` is replaced; a folder that holds anything else is left alone (``OutputError``).
+    """
+    steps = ("making a phantom", "segmenting", "scoring", "drawing")
+
+    def tell(step: int) -> None:
+        if progress:
+            progress(step, len(steps), steps[step] if step < len(steps) else "")
+
+    tell(0)
+    (scan_folder,) = write_phantoms(out / "scans", 1, seed=DEMO_SEED, overwrite=True)
+    tell(1)
+    options = SegmentOptions(overwrite=True)
+    done = segment(scan_folder, out / "masks", model=shipped_model(PHANTOM_DEMO), options=options)
+    tell(2)
+    scores = evaluate(out / "masks", out / "scans", out=out / "scores", options=EvaluateOptions(overwrite=True))
+    tell(3)
+    mask = out / "masks" / str(done.cases[0]["mask"])
+    picture = out / "comparison.png"
+    case = read_case(scan(scan_folder).cases[0])
+    labels = to_tissue(read_mask_file(mask)[0], get_convention(PHANTOM_CONVENTION))
+    draw_mosaic(case, labels, picture, reference=case.labels, options=MosaicOptions(convention=PHANTOM_CONVENTION))
+    tell(len(steps))
+    return Demonstration(done.cases[0], scores.summary, mask, picture)
