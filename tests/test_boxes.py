@@ -94,3 +94,9 @@ def test_windows_cover_every_voxel_and_overlap_as_promised(shape: Shape, patch: 
 def test_an_impossible_overlap_is_refused(overlap: float) -> None:
     with pytest.raises(ValueError, match="overlap must be in"):
         window_boxes((4, 4, 4), (2, 2, 2), overlap)
+
+
+def test_a_box_counted_from_the_start_of_another() -> None:
+    outer = Box((-2, 1, 0), (6, 7, 3))
+    assert Box((0, 2, 1), (3, 4, 3)).relative_to(outer) == Box((2, 1, 1), (5, 3, 3))
+    assert outer.relative_to(outer) == whole(outer.shape)

@@ -38,6 +38,13 @@ class Box:
             _triple(min(n, b + margin) for b, n in zip(self.stop, shape, strict=True)),
         )
 
+    def relative_to(self, outer: Box) -> Box:
+        """The same box counted from the start of ``outer``: where it lies in an array that holds ``outer``."""
+        return Box(
+            _triple(a - o for a, o in zip(self.start, outer.start, strict=True)),
+            _triple(b - o for b, o in zip(self.stop, outer.start, strict=True)),
+        )
+
     def clip(self, shape: Shape) -> Box:
         """The part of the box inside a grid of ``shape``; empty (start = stop) along an axis where it lies outside."""
         return Box(
@@ -76,11 +83,7 @@ def read_padded(array: NDArray[np.generic], box: Box, fill: float = 0) -> NDArra
     if inside == box:
         return np.array(part)
     out = np.full((*array.shape[:-3], *box.shape), fill, dtype=array.dtype)
-    at = Box(
-        _triple(a - o for a, o in zip(inside.start, box.start, strict=True)),
-        _triple(b - o for b, o in zip(inside.stop, box.start, strict=True)),
-    )
-    out[(..., *at.slices)] = part
+    out[(..., *inside.relative_to(box).slices)] = part
     return out
 
 

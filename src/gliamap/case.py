@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliamap.boxes import Box, Shape
+from gliamap.errors import LayoutError
 from gliamap.labels import LabelMap, Region
 from gliamap.volume import Grid
 
@@ -52,7 +53,13 @@ class CaseFiles:
 
     @property
     def reference(self) -> Path:
-        """The file whose grid and header an output mask takes: the first modality's."""
+        """The file whose grid and header an output mask takes: the first modality's. ``LayoutError`` without any."""
+        if not self.modalities:
+            raise LayoutError(
+                f"case {self.case_id} has no image",
+                found=f"only the mask {self.labels}" if self.labels else "no file",
+                remedy="add the missing files, or move the case away",
+            )
         return next(iter(self.modalities.values()))
 
 

@@ -10,6 +10,7 @@ import sys
 import typer
 
 from gliamap.cli import data_verbs, model_verbs
+from gliamap.cli.show import plain, remark
 from gliamap.errors import GliamapError
 
 app = typer.Typer(
@@ -38,27 +39,15 @@ app.command("demo")(model_verbs.demo)
 def main() -> None:
     """Run the command. Errors that a user can cause are printed without a traceback, with their exit code."""
     try:
-        app(standalone_mode=True)
+        app(standalone_mode=True)  # Ctrl-C ends with exit code 130
     except GliamapError as error:
         print_error(error)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.stderr.write("stopped\n")
-        sys.exit(130)
 
 
 def print_error(error: GliamapError) -> None:
     """The message's parts on lines of their own, on standard error."""
-    from rich.console import Console
-
-    console = Console(stderr=True, highlight=False)
-    console.print(f"[bold red]error[/]  {_plain(error.what)}")
+    remark(f"[bold red]error[/]     {plain(error.what)}")
     for title, text in (("found", error.found), ("expected", error.expected), ("to do", error.remedy)):
         if text:
-            console.print(f"[bold]{title:>9}[/]  {_plain(text)}")
-
-
-def _plain(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+            remark(f"[bold]{title:<9}[/] {plain(text)}")

@@ -7,7 +7,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from gliamap.cli.show import aside, console, end_with_failures, print_json, progress_bar
+from gliamap.cli.show import (
+    count,
+    end_with_failures,
+    plain,
+    print_json,
+    print_notes,
+    print_table,
+    progress_bar,
+    remark,
+    say,
+)
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
@@ -38,7 +48,9 @@ def prepare(
 
     gliamap prepare BraTS2021_Training -o store
 
-    gliamap prepare figshare -o store --spacing 2 2 1
+    gliamap prepare BraTS2021_Training -o store-t1c --modality t1c
+
+    gliamap prepare slices -o store --spacing 2 2 1
     """
     from gliamap.workflows.prepare import PrepareOptions
     from gliamap.workflows.prepare import prepare as run
@@ -52,19 +64,22 @@ def prepare(
     )
     with progress_bar("prepare") as progress:
         done = run(data, out, options=options, progress=progress)
-    patients = len({entry.patient_id for entry in done.info.cases})
+    patients = {entry.patient_id for entry in done.info.cases}
     if json:
         print_json(
-            {"store": str(out), "cases": len(done.info.cases), "patients": patients, "reused": done.reused}
-            | {"convention": done.info.convention, "failed": done.failed}
+            {"store": str(out), "cases": len(done.info.cases), "patients": len(patients), "reused": done.reused}
+            | {"convention": done.info.convention, "failed": done.failed, "notes": done.notes}
         )
     else:
-        known = f"{patients} patients" if done.info.patients_known else "patients not known"
-        console.print(f"[bold]{len(done.info.cases)} cases[/] ({known}, {done.reused} were there already) in {out}")
-        console.print(
+        known = count(patients, "patient") if done.info.patients_known else "patients not known"
+        reused = f", {done.reused} were there already" if done.reused else ""
+        say(f"[bold]{count(done.info.cases, 'case')}[/] ({known}{reused}) in {plain(out)}")
+        say(
             f"modalities {', '.join(done.info.prep.modalities)}; labels {done.info.convention}; "
             f"normalised over the {done.info.prep.foreground}"
         )
+        remark(f"next: gliamap train {plain(out)} -o run")
+    print_notes(done.notes)
     end_with_failures(done.failed, len(done.info.cases) + len(done.failed))
 
 
@@ -78,6 +93,7 @@ def evaluate(
     ] = None,
     split: Annotated[Path | None, typer.Option(help="Score only cases of this split.json; needs --part.")] = None,
     part: Annotated[Literal["train", "val", "test"] | None, typer.Option(help="The part of --split to score.")] = None,
+    pictures: Annotated[int, typer.Option(min=0, help="Draw so many cases, worst to best, into --out.")] = 0,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -96,36 +112,45 @@ def evaluate(
     from gliamap.workflows.evaluate import evaluate as run
 
     options = EvaluateOptions(
-        labels=labels, reference_labels=reference_labels, split=split, part=part, overwrite=overwrite
+        labels=labels, reference_labels=reference_labels, split=split, part=part, overwrite=overwrite, pictures=pictures
     )
     with progress_bar("evaluate") as progress:
         found = run(predictions, references, out=out, options=options, progress=progress)
     if json:
         print_json(as_json(found.summary, found.cases) | {"missing": found.missing, "surplus": found.surplus})
         return
-    console.print(as_rich_table(found.summary))
+    print_table(as_rich_table(found.summary))
     for title, names in (("missing, scored worst", found.missing), ("without a reference", found.surplus)):
         if names:
-            console.print(f"{title}: {', '.join(names[:10])}{' ...' if len(names) > 10 else ''} ({len(names)})")
-    for note in found.notes:
-        console.print(f"note: {note}")
+            say(plain(f"{title}: {', '.join(names[:10])}{' ...' if len(names) > 10 else ''} ({len(names)})"))
+    print_notes(found.notes)
     if out:
-        console.print(f"scores of every case in {out}")
+        say(f"scores of every case in {plain(out)}")
 
 
 def phantom(
     out: Annotated[Path, typer.Argument(help="Folder to write the phantoms to.")],
-    count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many cases.")] = 8,
+    number: Annotated[int, typer.Option("-n", "--count", min=1, help="How many cases.")] = 8,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same cases.")] = 0,
     overwrite: Overwrite = False,
+    json: Json = False,
 ) -> None:
     """Write procedural brain phantoms with tumours, as a BraTS 2021 data set.
 
-    Example: gliamap phantom -n 8 phantoms
+    They look like brains and are none: use them to try things out.
+
+    Examples:
+
+    gliamap phantom phantoms
+
+    gliamap phantom -n 20 --seed 1 phantoms
     """
     from gliamap.sources.phantom import write_phantoms
 
-    with progress_bar("phantoms") as progress:
-        written = write_phantoms(out, count, seed=seed, overwrite=overwrite, progress=progress)
-    console.print(f"{len(written)} phantoms in {out}")
-    aside.print("They look like brains and are none: use them to try things out.")
+    with progress_bar("phantom") as progress:
+        written = write_phantoms(out, number, seed=seed, overwrite=overwrite, progress=progress)
+    if json:
+        print_json({"out": out, "cases": written})
+        return
+    say(f"[bold]{count(written, 'phantom')}[/] in {plain(out)}")
+    remark(f"next: gliamap prepare {plain(out)} -o store")

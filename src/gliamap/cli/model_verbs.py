@@ -9,10 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gliamap.cli.data_verbs import Json, Overwrite
-from gliamap.cli.show import aside, console, end_with_failures, print_json, progress_bar
+from gliamap.cli.show import (
+    count,
+    end_with_failures,
+    plain,
+    print_json,
+    print_notes,
+    print_table,
+    progress_bar,
+    remark,
+    say,
+)
 
 if TYPE_CHECKING:
     from gliamap.train.loop import StepReport
+    from gliamap.workflows.train import Trained
 
 Triple = tuple[int, int, int]
 
@@ -70,24 +81,45 @@ def train(
         split_file=split,
         network=network,
         dims=dims,  # type: ignore[arg-type]
-        widths=tuple(int(w) for w in widths.split(",")) if widths else None,
+        widths=_widths(widths) if widths else None,
         output=output,
         config={"seed": seed} | {name: value for name, value in given.items() if value is not None},
     )
-    with progress_bar("train") as progress:
-        done = run(store, out, options=options, resume=resume, observe=_watch(progress))
-    best = done.spec.metrics
+    try:
+        with progress_bar("train") as progress:
+            done = run(store, out, options=options, resume=resume, observe=_watch(progress))
+    except KeyboardInterrupt:
+        remark(f"stopped; the same command with --resume goes on in {plain(out)}")
+        raise
+    _print_trained(done, json=json)
+
+
+def _print_trained(done: Trained, *, json: bool) -> None:
+    best, split, run = dict(done.spec.metrics), done.split, plain(done.run)
     if json:
-        print_json({"run": str(out), "best": best, "cases": {"train": len(done.split.train)}})
+        cases = {name: len(getattr(split, name)) for name in ("train", "val", "test", "left_out")}
+        print_json({"run": done.run, "best": best, "cases": cases})
         return
-    console.print(f"[bold]trained[/] on {len(done.split.train)} cases; model, log and curves in {out}")
+    say(f"[bold]trained[/] on {count(split.train, 'case')}; model, log and curves in {run}")
     if best:
+        step = int(best.pop("step"))
         scores = ", ".join(f"{name.removeprefix('validation_dice_')} {value:.3f}" for name, value in best.items())
-        console.print(f"best validation Dice: {scores}")
-    aside.print(f"next: gliamap segment SCANS -o masks --model {out}")
+        say(f"best validation Dice ({count(split.val, 'case')}, step {step}): {scores}")
+    else:
+        remark("no case was left for validation: the last weights count as the best")
+    remark(f"next: gliamap segment SCANS -o masks --model {run}")
 
 
-def _watch(progress: Callable[[int, int, str], None]) -> Callable[[StepReport], None]:
+def _widths(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"'{text}' is no list of numbers such as 16,32,64,128", param_hint="--widths"
+        ) from error
+
+
+def _watch(progress: Callable[[float, int, str], None]) -> Callable[[StepReport], None]:
     """Show a smoothed loss and the latest validation; a line of its own for each validation."""
     loss = 0.0
     dice = ""
@@ -97,7 +129,7 @@ def _watch(progress: Callable[[int, int, str], None]) -> Callable[[StepReport], 
         loss = 0.98 * loss + 0.02 * report.loss if loss else report.loss
         if report.dice:
             dice = " ".join(f"{region} {score:.2f}" for region, score in report.dice.items())
-            aside.print(f"step {report.step}: loss {loss:.3f}, validation Dice {dice}")
+            remark(f"step {report.step}: loss {loss:.3f}, validation Dice {dice}")
         progress(report.step, report.steps, f"loss {loss:.3f} {dice}")
 
     return observe
@@ -149,40 +181,60 @@ def segment(
     with progress_bar("segment") as progress:
         done = run(source, out, model=model, options=options, progress=progress)
     if json:
-        print_json({"out": str(out), "cases": done.cases, "failed": done.failed})
+        print_json({"out": out, "cases": done.cases, "failed": done.failed, "notes": done.notes})
     else:
         _print_volumes(done.cases)
-        console.print(f"masks, numbers and pictures in {out}; research use only")
+        say(f"masks, numbers and pictures in {plain(out)}; research use only")
+    print_notes(done.notes)
     end_with_failures(done.failed, len(done.cases) + len(done.failed))
 
 
 def _print_volumes(cases: list[dict[str, Any]]) -> None:
-    """One row a case; long runs show the first 40, all are in the JSON files."""
+    """One row a case; long runs show the first 40, all are in the JSON files. Then the label conventions written."""
     from rich.table import Table
 
     if not cases:
         return
     regions = list(cases[0]["regions"])
-    table = Table("case", *(f"{region} [{cases[0]['unit']}]" for region in regions), "seconds", "warnings")
+    table = Table()
+    table.add_column("case", overflow="fold")
+    for title in (*(f"{region} {cases[0]['unit']}" for region in regions), "seconds"):
+        table.add_column(title, justify="right")
+    table.add_column("warnings")
     for summary in cases[:40]:
         sizes = (f"{summary['regions'].get(region, 0):.1f}" for region in regions)
-        table.add_row(summary["case_id"], *sizes, f"{summary['seconds']:.1f}", "; ".join(summary["warnings"]))
-    console.print(table)
+        warnings = plain("; ".join(summary["warnings"]))
+        table.add_row(plain(summary["case_id"]), *sizes, f"{summary['seconds']:.1f}", warnings)
+    print_table(table)
     if len(cases) > 40:
-        console.print(f"... and {len(cases) - 40} more")
+        say(f"... and {len(cases) - 40} more")
+    for name, why in sorted({(summary["label_convention"], summary["label_convention_from"]) for summary in cases}):
+        say(f"labels: {name} ({why})")
 
 
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the demonstration.")] = Path("demo"),
+    json: Json = False,
 ) -> None:
-    """Segment a phantom with the built-in model and score it: a look at what gliamap makes, in a minute."""
-    from gliamap.evaluate.table import as_rich_table
+    """Segment a phantom with the built-in model and score it: a look at what gliamap makes, in a minute.
+
+    Examples:
+
+    gliamap demo
+
+    gliamap demo -o somewhere-else
+    """
+    from gliamap.evaluate.table import as_json, as_rich_table
     from gliamap.workflows.demo import demo as run
 
     with progress_bar("demo") as progress:
         done = run(out, progress=progress)
+    if json:
+        scores = as_json(done.scores, ())["summary"]
+        print_json({"mask": done.mask, "picture": done.picture, "case": done.summary, "scores": scores})
+        return
     _print_volumes([done.summary])
-    console.print(as_rich_table(done.scores))
-    console.print(f"mask      {done.mask}")
-    console.print(f"picture   {done.picture}")
-    aside.print("A phantom and a model trained on phantoms: real scans need a model trained on real cases.")
+    print_table(as_rich_table(done.scores))
+    say(f"mask      {plain(done.mask)}")
+    say(f"picture   {plain(done.picture)}")
+    remark("A phantom and a model trained on phantoms: real scans need a model trained on real cases.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,27 +11,58 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
 
-console = Console(highlight=False)
-aside = Console(stderr=True, highlight=False)
-"""Progress and remarks go to standard error, so that standard output can be piped."""
+_console = Console(highlight=False)
+_aside = Console(stderr=True, highlight=False)
+
+
+def say(text: str) -> None:
+    """A line of the result, with rich markup, on standard output.
+
+    Left to the terminal to wrap, so that a path can be copied, and found by grep.
+    """
+    _console.print(text, soft_wrap=True)
+
+
+def remark(text: str) -> None:
+    """A line beside the result, on standard error, so that standard output can be piped."""
+    _aside.print(text, soft_wrap=True)
+
+
+def print_table(table: Table) -> None:
+    """A table, as wide as the terminal."""
+    _console.print(table)
+
+
+def plain(value: object) -> str:
+    """``value`` as text in which brackets are no markup: for paths and names."""
+    return escape(str(value))
+
+
+def count(things: Collection[object], name: str) -> str:
+    """How many things there are, in words: '1 case', '2 cases'."""
+    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
 
 
 @contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
-    """A bar with time left; the value is a callback ``(done, total, name of what is worked on)``."""
+def progress_bar(title: str) -> Iterator[Callable[[float, int, str], None]]:
+    """A bar with time left; the value is a callback ``(done, total, name of what is worked on)``.
+
+    Nothing is shown where standard error is no terminal.
+    """
     columns = (
         TextColumn("[bold]{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=aside, transient=True) as bar:
+    with Progress(*columns, console=_aside, transient=True, disable=not _aside.is_terminal) as bar:
         task = bar.add_task(title, total=None, note="")
-        yield lambda done, total, note: bar.update(task, completed=done, total=total, note=escape(note))
+        yield lambda done, total, note: bar.update(task, completed=done, total=total, note=plain(note))
 
 
 def print_json(value: Any) -> None:
@@ -39,11 +70,17 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, allow_nan=False, default=str))
 
 
+def print_notes(notes: Iterable[str]) -> None:
+    """Remarks, a line each."""
+    for note in notes:
+        remark(f"note: {plain(note)}")
+
+
 def end_with_failures(failed: Mapping[str, str], total: int) -> None:
     """List the cases that failed and leave with exit code 1; nothing where none did."""
     if not failed:
         return
-    aside.print(f"[bold red]{len(failed)} of {total} cases failed[/]")
+    remark(f"[bold red]{len(failed)} of {total} cases failed[/]")
     for case_id, why in failed.items():
-        aside.print(f"  [bold]{escape(case_id)}[/]: {escape(why)}")
+        remark(f"  [bold]{plain(case_id)}[/]: {plain(why)}")
     raise typer.Exit(1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,5 +26,7 @@ def decode(
     else:
         labels = decode_classes(probabilities, output.tissues)
     if clean_up.min_size > 0:
-        labels[~remove_small(labels != 0, int(np.ceil(clean_up.min_size / voxel_size)))] = 0
+        # Rounded first: 0.07 mL is 70 voxels of 0.001 mL, not the 70.00000000000001 of the division.
+        min_voxels = math.ceil(round(clean_up.min_size / voxel_size, 6))
+        labels[~remove_small(labels != 0, min_voxels)] = 0
     return labels

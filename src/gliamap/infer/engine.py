@@ -51,7 +51,7 @@ class TorchEngine:
             torch.inference_mode(),
             torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bf16"),
         ):
-            logits = self._model(x[..., 0] if flat else x)
+            logits = self._model(x.squeeze(-1) if flat else x)
         logits = logits.float() / self._spec.temperature
         probabilities = logits.sigmoid() if self._spec.output.kind == "regions" else logits.softmax(dim=1)
         array: NDArray[np.float32] = probabilities.cpu().numpy()

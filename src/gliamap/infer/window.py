@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from gliamap.boxes import Box, Shape, read_padded, window_boxes
 from gliamap.config import WindowConfig
+from gliamap.errors import ConfigError
 from gliamap.infer.engine import Engine
 
 
@@ -23,8 +24,9 @@ def predict_windows(
     Windows of ``config.patch`` overlap by at least ``config.overlap`` and are averaged as probabilities with a
     Gaussian weight (sigma = 1/8 of the patch, Isensee et al. 2021), so that a window's border counts least. A grid
     smaller than the patch is padded with zeros, what training saw around its patches. ``progress`` is told how many
-    windows of how many are done.
+    windows of how many are done. ``ConfigError`` where the patch does not fit the engine.
     """
+    _check_patch(config.patch, engine.divisor)
     shape: Shape = (image.shape[1], image.shape[2], image.shape[3])
     boxes = window_boxes(shape, config.patch, config.overlap)
     weight = gaussian_weight(config.patch)
@@ -40,6 +42,15 @@ def predict_windows(
     return total
 
 
+def _check_patch(patch: Shape, divisor: int) -> None:
+    if any(n > 1 and n % divisor for n in patch):
+        raise ConfigError(
+            f"the window {'x'.join(map(str, patch))} does not fit the network",
+            expected=f"sizes divisible by {divisor}, or 1 along Z for slices",
+            remedy="restore the window of model.json",
+        )
+
+
 def _add(
     total: NDArray[np.float32],
     weights: NDArray[np.float32],
@@ -51,7 +62,7 @@ def _add(
     grid: Shape = (weights.shape[0], weights.shape[1], weights.shape[2])
     for box, patch in zip(boxes, patches, strict=True):
         inside = box.clip(grid)
-        cut = tuple(slice(a - o, b - o) for a, b, o in zip(inside.start, inside.stop, box.start, strict=True))
+        cut = inside.relative_to(box).slices
         total[(..., *inside.slices)] += patch[(..., *cut)] * weight[cut]
         weights[inside.slices] += weight[cut]
 

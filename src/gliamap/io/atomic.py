@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from gliamap.errors import FileError, OutputError
@@ -27,13 +28,35 @@ def atomic_path(target: Path) -> Iterator[Path]:
         yield part
         part.replace(target)
     except OSError as error:
-        raise OutputError(
-            f"{target} cannot be written",
-            found=error.strerror or str(error),
-            remedy="check the folder's permissions and the free space, or choose another output",
-        ) from error
+        raise _not_writable(target, error) from error
     finally:
         _remove(part)
+
+
+@contextmanager
+def atomic_files(folder: Path) -> Iterator[Path]:
+    """A temporary folder inside ``folder``, whose files are moved up together when the block ends well.
+
+    For files that belong together: where one cannot be made, none appears. ``folder`` is made where it is missing.
+    The temporary folder is removed in any case; its name starts with ``.part-``. ``OutputError`` where ``folder``
+    cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".part-", dir=folder) as name:
+            yield Path(name)
+            for path in sorted(Path(name).iterdir()):
+                path.replace(folder / path.name)
+    except OSError as error:
+        raise _not_writable(folder, error) from error
+
+
+def _not_writable(target: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"{target} cannot be written",
+        found=error.strerror or str(error),
+        remedy="check the folder's permissions and the free space, or choose another output",
+    )
 
 
 def _remove(part: Path) -> None:

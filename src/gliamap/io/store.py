@@ -13,7 +13,8 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ from gliamap.errors import FileError
 from gliamap.io.atomic import atomic_path, read_json, write_json
 from gliamap.labels import Region
 from gliamap.volume import Grid
+
+_MAX_FLOAT16 = float(np.finfo(np.float16).max)
 
 
 class StoreEntry(Settings):
@@ -47,7 +50,7 @@ class StoreEntry(Settings):
 class StoreInfo(Settings):
     """``store.json``: how the cases were prepared, which label convention they came with, and the cases."""
 
-    format: int = 1
+    format: Literal[1] = 1
     prep: PrepConfig
     convention: str
     layouts: tuple[str, ...]
@@ -56,16 +59,18 @@ class StoreInfo(Settings):
     cases: tuple[StoreEntry, ...] = ()
 
 
-def case_origin(files: CaseFiles, prep: PrepConfig) -> dict[str, Any]:
-    """What a prepared case was made from: settings, and size and modification time (ns) of each source file.
+def case_origin(files: CaseFiles, prep: PrepConfig, convention: str | None = None) -> dict[str, Any]:
+    """What a prepared case was made from: settings, and name, size and modification time (ns) of each source file.
 
-    A changed source is noticed without reading it.
+    ``convention`` is the label convention that the user named, if any. A changed source is noticed without reading
+    it. Files are listed by their role: an image and its mask often share a name.
     """
-    paths = [*files.modalities.values(), *([files.labels] if files.labels else [])]
-    stats = {path.name: path.stat() for path in paths}
+    paths = dict(files.modalities) | ({"labels": files.labels} if files.labels else {})
+    stats = {role: (path.name, path.stat()) for role, path in paths.items()}
     return {
         "prep": prep.model_dump(mode="json"),
-        "files": {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()},
+        "convention": convention,
+        "files": {role: [name, stat.st_size, stat.st_mtime_ns] for role, (name, stat) in stats.items()},
     }
 
 
@@ -79,7 +84,8 @@ def write_case(store: Path, prepared: PreparedCase, *, origin: Mapping[str, Any]
     folder = case_folder(store, prepared.case_id)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "case.json").unlink(missing_ok=True)
-    _save(folder / "image.npy", prepared.image.astype(np.float16))
+    # A z-score beyond float16 (a speck outside a nearly flat foreground) is cut rather than made infinite.
+    _save(folder / "image.npy", np.clip(prepared.image, -_MAX_FLOAT16, _MAX_FLOAT16).astype(np.float16))
     _save(folder / "labels.npy", prepared.labels)
     with atomic_path(folder / "samples.npz") as path:
         np.savez(path, **{str(region): points for region, points in prepared.index.samples.items()})  # type: ignore[arg-type]
@@ -102,7 +108,7 @@ def read_case(store: Path, case_id: str) -> PreparedCase:
     folder = case_folder(store, case_id)
     content = read_json(folder / "case.json")
     try:
-        with np.load(folder / "samples.npz", allow_pickle=False) as arrays:
+        with (folder / "samples.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             samples = {Region(name): arrays[name] for name in arrays.files}
         index = TumourIndex(
             samples,
@@ -111,7 +117,9 @@ def read_case(store: Path, case_id: str) -> PreparedCase:
         )
         image, labels = _open(folder / "image.npy"), _open(folder / "labels.npy")
         record = _record(content["record"])
-    except (KeyError, TypeError, ValueError, OSError) as error:
+        if not image.shape[1:] == labels.shape == record.shape:
+            raise ValueError(f"image {image.shape} and labels {labels.shape} are not on the grid {record.shape}")
+    except (KeyError, TypeError, ValueError, AttributeError, OSError, EOFError, BadZipFile) as error:
         raise FileError(
             f"the prepared case {folder.name} in {store} is damaged ({error})",
             remedy="run gliamap prepare again: it redoes this case alone",
@@ -120,13 +128,14 @@ def read_case(store: Path, case_id: str) -> PreparedCase:
 
 
 def is_complete(store: Path, case_id: str, origin: Mapping[str, Any]) -> bool:
-    """The case was written to its end, from this origin."""
+    """The case was written to its end, from this origin, and can be opened."""
     path = case_folder(store, case_id) / "case.json"
     if not path.is_file():
         return False
     try:
+        read_case(store, case_id)
         return bool(read_json(path)["origin"] == dict(origin))
-    except (FileError, KeyError, TypeError):
+    except (FileError, KeyError):
         return False
 
 

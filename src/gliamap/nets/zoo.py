@@ -20,6 +20,12 @@ def _unet(config: NetConfig) -> nn.Module:
 def _dynunet(config: NetConfig) -> nn.Module:
     """MONAI's DynUNet (nnU-Net's network): instance norm, leaky ReLU, strided convolutions."""
     levels = len(config.widths)
+    if levels < 3:
+        raise ConfigError(
+            "the network 'dynunet' needs at least three levels",
+            found=f"widths {', '.join(map(str, config.widths))}",
+            remedy="give it one more width, or take unet",
+        )
     strides = [1] + [2] * (levels - 1)
     return DynUNet(
         spatial_dims=config.dims,
@@ -31,7 +37,7 @@ def _dynunet(config: NetConfig) -> nn.Module:
         filters=list(config.widths),
         norm_name=("instance", {"affine": True}),
         deep_supervision=config.deep_supervision,
-        deep_supr_num=max(1, min(2, levels - 2)),
+        deep_supr_num=min(2, levels - 2),
     )
 
 

@@ -72,7 +72,9 @@ def _onto_grid(case: Case, config: PrepConfig) -> tuple[NDArray[np.float32], Gri
     chosen = [case.modalities.index(m) for m in config.modalities]
     foreground = bounding_box(foreground_mask(turned[chosen], config.foreground))
     crop = foreground.grow(config.crop_margin, shape) if foreground else whole(shape)
-    image = np.stack([turned[(c, *crop.slices)] for c in chosen]).astype(np.float32, copy=False)
+    image = np.empty((len(chosen), *crop.shape), np.float32)  # C order, whatever the order in memory of the files
+    for target, channel in zip(image, chosen, strict=True):
+        target[...] = turned[(channel, *crop.slices)]
     native = case.grid.spacing
     spacing = (native[axes[0]], native[axes[1]], native[axes[2]])
     if config.spacing is None:

@@ -14,6 +14,9 @@ Axes = tuple[int, int, int]
 Flips = tuple[bool, bool, bool]
 T = TypeVar("T", bound=np.generic)
 
+_CONSTANT = 1e-6
+"""A standard deviation up to this share of the mean is the rounding of float32 values, not contrast."""
+
 
 def reorient(array: NDArray[T], axes: Axes, flips: Flips) -> NDArray[T]:
     """Bring voxel axes into the order R, A, S: output axis i is input axis ``axes[i]``, reversed if ``flips[i]``.
@@ -80,26 +83,28 @@ def foreground_mask(image: NDArray[np.float32], kind: Literal["brain", "head"]) 
     """Where ``(C, X, Y, Z)`` shows the patient, ``(X, Y, Z)``.
 
     ``brain``: not zero in any channel (skull-stripped images). ``head``: brighter than Otsu's threshold in any
-    channel, the largest piece, holes filled in every slice. All false for a blank image.
+    channel, holes filled in every slice (the scalp is a ring around a dark skull), the largest piece. All false for
+    a blank image.
     """
     if kind == "brain":
         return np.asarray((image != 0).any(axis=0))
     bright: NDArray[np.bool_] = np.zeros(image.shape[1:], np.bool_)
     for channel in image:
         np.logical_or(bright, channel > _otsu_threshold(channel), out=bright)
+    for z in range(bright.shape[2]):
+        bright[..., z] = ndimage.binary_fill_holes(bright[..., z])
     labelled, count = ndimage.label(bright)
     if count > 1:
         bright = labelled == 1 + int(np.argmax(np.bincount(labelled.ravel())[1:]))
-    for z in range(bright.shape[2]):
-        bright[..., z] = ndimage.binary_fill_holes(bright[..., z])
     return bright
 
 
 def _otsu_threshold(channel: NDArray[np.float32]) -> float:
     """The threshold with the largest between-class variance (Otsu 1979) over 256 bins."""
-    low, high = float(channel.min()), float(channel.max())
+    # In float64: 256 bins between two neighbouring float32 values would not be distinct.
+    low, high = np.float64(channel.min()), np.float64(channel.max())
     if low == high:
-        return high
+        return float(high)
     counts, edges = np.histogram(channel, 256, (low, high))
     middle = (edges[:-1] + edges[1:]) / 2
     below = np.cumsum(counts)[:-1]
@@ -112,13 +117,14 @@ def _otsu_threshold(channel: NDArray[np.float32]) -> float:
 def zscore(image: NDArray[np.float32], mask: NDArray[np.bool_], *, zero_outside: bool) -> NDArray[np.float32]:
     """Each channel of ``(C, X, Y, Z)`` less its mean inside ``mask``, over its standard deviation there.
 
-    A constant channel, and every channel where the mask is empty, becomes zero. ``zero_outside`` sets what lies
+    A channel that is constant inside the mask (its deviation is rounding noise), and every channel where the mask
+    is empty, becomes zero. ``zero_outside`` sets what lies
     outside the mask to 0, so that it equals the padding around a patch. Inverse inside the mask:
     :func:`undo_zscore` with :func:`zscore_statistics`.
     """
     out = np.zeros_like(image)
     for channel, target, (mean, std) in zip(image, out, zscore_statistics(image, mask), strict=True):
-        if std > 0:
+        if np.float32(std) > _CONSTANT * abs(mean):
             np.subtract(channel, np.float32(mean), out=target)
             np.divide(target, np.float32(std), out=target)
             if zero_outside:

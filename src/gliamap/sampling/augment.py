@@ -1,7 +1,7 @@
 """Random variation of training patches: parameters are drawn first (numpy generator), then applied (torch).
 
-Patches are ``(C, X, Y, Z)`` with Z = 1 in 2D. Padding and background are 0 and stay 0 under the intensity steps, as
-in prepared cases.
+Patches are ``(C, X, Y, Z)`` with Z = 1 in 2D. What is exactly 0 stays 0 under the intensity steps: the padding around
+a case, and what lies outside the brain in skull-stripped ones.
 """
 
 from __future__ import annotations

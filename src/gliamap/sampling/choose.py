@@ -56,7 +56,8 @@ def choose_box(
         low, high = min(0, size - width), max(0, size - width)
         at = int(rng.integers(low, high + 1))
         if centre is not None and size > width:
-            at = int(np.clip(centre[axis] - round(width * rng.uniform(0.25, 0.75)), low, high))
+            # Rounded down: in a patch of one voxel (slices of a volume) it must stay that voxel.
+            at = int(np.clip(centre[axis] - int(width * rng.uniform(0.25, 0.75)), low, high))
         start.append(at)
     x, y, z = start
     return Box((x, y, z), (x + patch[0], y + patch[1], z + patch[2]))

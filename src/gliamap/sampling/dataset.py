@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -68,18 +69,18 @@ def _augmented(rng: np.random.Generator, image: Tensor, labels: Tensor, config: 
 
 def batches(dataset: PatchDataset, config: TrainConfig, *, first_step: int, dims: int) -> Iterator[Batch]:
     """The batches of steps ``first_step`` to the end of training, loaded ahead by ``config.workers`` processes."""
-
-    def collate(items: list[tuple[Tensor, Tensor]]) -> Batch:
-        image = torch.stack([item[0] for item in items])
-        target = torch.stack([item[1] for item in items])
-        return Batch(image[..., 0], target[..., 0]) if dims == 2 else Batch(image, target)
-
     loader = DataLoader(
         dataset,
         batch_size=config.batch,
         sampler=range(first_step * config.batch, config.steps * config.batch),
         num_workers=config.workers,
-        collate_fn=collate,
+        collate_fn=partial(_collate, flat=dims == 2),
         prefetch_factor=4 if config.workers else None,
     )
     yield from loader
+
+
+def _collate(items: list[tuple[Tensor, Tensor]], *, flat: bool) -> Batch:
+    image = torch.stack([item[0] for item in items])
+    target = torch.stack([item[1] for item in items])
+    return Batch(image[..., 0], target[..., 0]) if flat else Batch(image, target)

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import copy
 import math
+import signal
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
 from gliamap.config import ModelSpec, TrainConfig
 from gliamap.errors import ConfigError, TrainingError
 from gliamap.infer.engine import Precision, TorchEngine
-from gliamap.io.checkpoint import save_checkpoint
+from gliamap.io.checkpoint import read_spec, save_checkpoint
 from gliamap.io.store import read_store
-from gliamap.labels import Region
+from gliamap.labels import Region, decode_regions, get_convention
 from gliamap.losses import deeply_supervised
 from gliamap.nets.zoo import build_network, heads, size_divisor
 from gliamap.sampling.dataset import Batch, PatchDataset, batches
@@ -27,6 +31,7 @@ from gliamap.train.track import CsvLog
 from gliamap.train.validate import validate
 
 LOG_EVERY = 10
+STATE = "state.safetensors"
 
 
 @dataclass(frozen=True)
@@ -56,75 +61,112 @@ def train(job: Job, *, resume: bool = False, observe: Callable[[StepReport], Non
     """Train to the last step and return the spec of the best checkpoint.
 
     The run folder gets ``log.csv``, ``best/`` (highest mean validation Dice of the averaged weights), ``last/`` and
-    ``state.safetensors``. An interruption (Ctrl-C) saves the state first; ``resume`` goes on from the last one.
+    ``state.safetensors``. An interruption (Ctrl-C) saves the state first; ``resume`` goes on from the last state
+    saved, or from the start where there is none. With the same number of threads on the same machine the result is
+    that of an uninterrupted run.
     """
     config, spec = job.config, job.spec
-    check_patch(job)
+    check_job(job)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.set_flush_denormal(True)  # vanishing activations would slow a CPU down tenfold
     torch.manual_seed(config.seed)
     model = build_network(spec.network).to(device)
     average = copy.deepcopy(model).requires_grad_(False)
     optimiser = make_optimiser(model, config)
-    state_path = job.run / "state.safetensors"
-    progress = load_state(state_path, model, average, optimiser) if resume else Progress()
-    log = CsvLog(job.run / "log.csv", spec.output.regions, keep_until=progress.step)
+    state_path = job.run / STATE
+    progress = Progress()
+    if resume and state_path.is_file():
+        progress = load_state(state_path, model, average, optimiser)
+    log = CsvLog(job.run / "log.csv", spec.output.regions, keep_until=progress.step - progress.pending)
     entries = {entry.case_id: entry for entry in read_store(job.store).cases}
     dataset = PatchDataset(job.store, [entries[i] for i in job.train_ids], config, spec.output)
+    upcoming = batches(dataset, config, first_step=progress.step, dims=spec.network.dims)
 
     started = time.monotonic() - progress.seconds
     saved_at = time.monotonic()
     try:
-        for batch in batches(dataset, config, first_step=progress.step, dims=spec.network.dims):
-            rate = learning_rate(progress.step, config)
-            loss = _learn(model, optimiser, batch, job, rate)
-            update_average(average, model, progress.step, config.ema_decay)
-            progress.step += 1
-            progress.seconds = time.monotonic() - started
+        while progress.pending or progress.step < config.steps:
+            if not progress.pending:  # else the run stopped between a step and its validation
+                _learn(model, average, optimiser, next(upcoming), job, progress)
+                progress.seconds = time.monotonic() - started
             last = progress.step == config.steps
             dice = None
             if last or progress.step % config.validate_every == 0:
                 dice = _validate_and_keep(job, average, progress)
-            if dice or progress.step % LOG_EVERY == 0:
-                row = {"step": progress.step, "seconds": progress.seconds, "loss": loss, "learning_rate": rate}
-                log.add(row | {f"dice_{region}": score for region, score in (dice or {}).items()})
+            if dice is not None or progress.step % LOG_EVERY == 0:
+                log.add(_row(progress, config, dice or {}))
+            progress.pending = False
             if last or time.monotonic() - saved_at > 60 * config.save_every_minutes:
                 save_state(state_path, model, average, optimiser, progress)
                 saved_at = time.monotonic()
             if observe:
-                observe(StepReport(progress.step, config.steps, loss, progress.seconds, dice))
+                observe(StepReport(progress.step, config.steps, progress.loss, progress.seconds, dice))
     except KeyboardInterrupt:
         save_state(state_path, model, average, optimiser, progress)
         raise
-    return save_checkpoint(job.run / "last", average, spec)
+    save_checkpoint(job.run / "last", average, spec)
+    return read_spec(job.run / "best")
 
 
-def _learn(model: nn.Module, optimiser: torch.optim.Optimizer, batch: Batch, job: Job, rate: float) -> float:
-    """One optimiser step at learning rate ``rate``; returns the loss. A loss that is not finite changes no weight."""
+def _learn(
+    model: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer, batch: Batch, job: Job, progress: Progress
+) -> None:
+    """One optimiser step. A loss or gradient that is not finite is a ``TrainingError`` and changes no weight."""
     config, spec = job.config, job.spec
     device = next(model.parameters()).device
     for group in optimiser.param_groups:
-        group["lr"] = rate
+        group["lr"] = learning_rate(progress.step, config)
     model.train()
     with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
         levels = heads(model(batch.image.to(device)), spec.network)
     loss = deeply_supervised(levels, batch.target.to(device), spec.output.kind)
     value = float(loss.detach())
-    if not math.isfinite(value):
-        raise TrainingError(
-            f"the loss became {value}",
-            remedy="--resume goes on from the last save; if it comes back, lower --learning-rate or use fp32",
-        )
+    _check_finite("loss", value, progress)
     optimiser.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
-    nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
-    optimiser.step()
-    return value
+    _check_finite("gradient", float(nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)), progress)
+    with _unbroken():
+        optimiser.step()
+        update_average(average, model, progress.step, config.ema_decay)
+        progress.step += 1
+        progress.loss, progress.pending = value, True
+
+
+def _check_finite(what: str, value: float, progress: Progress) -> None:
+    if not math.isfinite(value):
+        raise TrainingError(
+            f"the {what} became {value} at step {progress.step + 1}",
+            remedy="start a new run with a lower --learning-rate, or with --precision fp32; best/ of this one is sound",
+        )
+
+
+@contextmanager
+def _unbroken() -> Iterator[None]:
+    """Hold Ctrl-C back until the block is done: weights, their average and the step count must agree when saved."""
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    asked: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _frame: asked.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if asked:
+        raise KeyboardInterrupt
+
+
+def _row(progress: Progress, config: TrainConfig, dice: Mapping[Region, float]) -> dict[str, float]:
+    """What ``log.csv`` says of the step just done."""
+    rate = learning_rate(progress.step - 1, config)
+    row = {"step": progress.step, "seconds": progress.seconds, "loss": progress.loss, "learning_rate": rate}
+    return row | {f"dice_{region}": score for region, score in dice.items()}
 
 
 def _validate_and_keep(job: Job, average: nn.Module, progress: Progress) -> dict[Region, float]:
     """Validate the averaged weights; keep them as ``best/`` where no earlier ones scored higher."""
-    if not job.val_ids:
+    if not job.val_ids:  # nothing tells which is best: the latest
         save_checkpoint(job.run / "best", average, job.spec)
         return {}
     precision: Precision = job.config.precision
@@ -137,9 +179,17 @@ def _validate_and_keep(job: Job, average: nn.Module, progress: Progress) -> dict
     return dice
 
 
-def check_patch(job: Job) -> None:
-    """``ConfigError`` where the patch does not fit the network or a network for slices gets a block."""
-    patch, network = job.config.patch, job.spec.network
+def check_job(job: Job) -> None:
+    """``ConfigError`` where a training could not even begin. Writes nothing.
+
+    That is: the network cannot be built, the patch does not fit it, a network for slices gets a block or the reverse,
+    or there is no case to train on. ``LabelError`` where the output cannot be decoded to the labels' convention.
+    """
+    patch, network, output = job.config.patch, job.spec.network, job.spec.output
+    if output.kind == "regions":
+        decode_regions(np.zeros((len(output.regions), 1), np.bool_), output.regions, get_convention(output.convention))
+    with torch.device("meta"):  # shapes without numbers: quick for any size
+        build_network(network)
     divisor = size_divisor(network)
     sizes = patch[: network.dims]
     if any(n % divisor for n in sizes) or (network.dims == 2) != (patch[2] == 1):
@@ -150,4 +200,6 @@ def check_patch(job: Job) -> None:
             remedy="change --patch, or the number of levels in --widths",
         )
     if not job.train_ids:
-        raise ConfigError("the split leaves no case to train on", remedy="check the folds and --closed-fold")
+        raise ConfigError(
+            "the split leaves no case to train on", remedy="check --test-fold, --closed-fold or the file of --split"
+        )

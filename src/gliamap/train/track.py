@@ -21,7 +21,7 @@ class CsvLog:
         rows = []
         if keep_until and path.is_file():
             with path.open(newline="") as stream:
-                rows = [row for row in csv.DictReader(stream) if int(row["step"]) <= keep_until]
+                rows = [row for row in csv.DictReader(stream) if _is_whole(row) and int(row["step"]) <= keep_until]
         with atomic_path(path) as part, part.open("w", newline="") as stream:
             writer = csv.DictWriter(stream, self.columns, extrasaction="ignore")
             writer.writeheader()
@@ -32,3 +32,8 @@ class CsvLog:
         row = {key: value if isinstance(value, int) else f"{value:.6g}" for key, value in values.items()}
         with self._path.open("a", newline="") as stream:
             csv.DictWriter(stream, self.columns).writerow(row)
+
+
+def _is_whole(row: Mapping[str, str | None]) -> bool:
+    """The row was written to its end: a run that was killed may have left a part of one."""
+    return None not in row.values() and (row.get("step") or "").isdecimal()

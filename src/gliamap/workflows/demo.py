@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gliamap.errors import OutputError
 from gliamap.evaluate.table import Summary
 from gliamap.io.cases import read_case, read_mask_file
 from gliamap.labels import get_convention, to_tissue
@@ -31,22 +32,29 @@ class Demonstration:
     picture: Path
 
 
-def demo(out: Path, *, progress: Callable[[int, int, str], None] | None = None) -> Demonstration:
+def demo(out: Path, *, progress: Callable[[float, int, str], None] | None = None) -> Demonstration:
     """Make a phantom, segment it, score it, draw prediction beside reference, all under ``out``.
 
     An earlier demonstration in ``out`` is replaced; a folder that holds anything else is left alone (``OutputError``).
     """
     steps = ("making a phantom", "segmenting", "scoring", "drawing")
 
-    def tell(step: int) -> None:
+    def tell(done: float) -> None:
         if progress:
-            progress(step, len(steps), steps[step] if step < len(steps) else "")
+            progress(done, len(steps), steps[int(done)] if done < len(steps) else "")
 
     tell(0)
+    model = shipped_model(PHANTOM_DEMO)
+    _check_free(out)
     (scan_folder,) = write_phantoms(out / "scans", 1, seed=DEMO_SEED, overwrite=True)
-    tell(1)
     options = SegmentOptions(overwrite=True)
-    done = segment(scan_folder, out / "masks", model=shipped_model(PHANTOM_DEMO), options=options)
+    done = segment(
+        scan_folder,
+        out / "masks",
+        model=model,
+        options=options,
+        progress=lambda part, _total, _note: tell(1 + min(part, 0.99)),
+    )
     tell(2)
     scores = evaluate(out / "masks", out / "scans", out=out / "scores", options=EvaluateOptions(overwrite=True))
     tell(3)
@@ -57,3 +65,10 @@ def demo(out: Path, *, progress: Callable[[int, int, str], None] | None = None) 
     draw_mosaic(case, labels, picture, reference=case.labels, options=MosaicOptions(convention=PHANTOM_CONVENTION))
     tell(len(steps))
     return Demonstration(done.cases[0], scores.summary, mask, picture)
+
+
+def _check_free(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out} is a file", expected="a folder, new or existing", remedy="choose another --out")
+    if out.is_dir() and any(out.iterdir()) and not (out / "scans" / "phantom.json").is_file():
+        raise OutputError(f"{out} holds something else than a demonstration", remedy="choose another --out")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
+
+from pydantic import Field
 
 from gliamap import __version__
 from gliamap.config import Settings
@@ -25,6 +27,7 @@ from gliamap.evaluate.table import ScoredCase, Summary, as_json, case_rows, summ
 from gliamap.io.atomic import write_json, write_text
 from gliamap.labels import Convention, Region, get_convention
 from gliamap.sources.splits import read_split
+from gliamap.workflows.examples import draw_examples
 
 OUTPUTS = ("scores.csv", "scores.json")
 """The files that :func:`evaluate` writes."""
@@ -35,7 +38,8 @@ class EvaluateOptions(Settings):
 
     ``labels`` and ``reference_labels`` name the label convention of either side where the files do not tell it.
     ``cases`` scores these case ids only; ``split`` and ``part`` those of one part of a split file. ``overwrite``
-    replaces scores that the output folder holds. ``seed`` draws the bootstrap.
+    replaces scores that the output folder holds. ``seed`` draws the bootstrap. ``pictures`` draws so many cases, from
+    the worst to the best, beside the scores.
     """
 
     labels: str | None = None
@@ -45,6 +49,7 @@ class EvaluateOptions(Settings):
     part: Literal["train", "val", "test"] | None = None
     overwrite: bool = False
     seed: int = 0
+    pictures: int = Field(default=0, ge=0)
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,10 @@ def evaluate(
         reference_conventions=tuple(sorted({convention.name for convention in conventions.values()})),
         notes=notes,
     )
+    if out is not None and options.pictures:
+        drawn = draw_examples(cases, pairs, conventions, out, references=references, count=options.pictures)
+        if not drawn:
+            found = replace(found, notes=(*found.notes, "no pictures: the references come without images"))
     if out is not None:
         write_text(out / "scores.csv", case_rows(found.cases))
         write_json(out / "scores.json", _report(found, predictions, references))

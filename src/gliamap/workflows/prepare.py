@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Literal
 
 from gliamap.case import CaseFiles, DataSet
 from gliamap.config import PrepConfig, Settings
-from gliamap.errors import ConfigError, GliamapError, LayoutError
+from gliamap.errors import ConfigError, FileError, LayoutError, OutputError
 from gliamap.io.cases import read_case
 from gliamap.io.store import (
     StoreEntry,
@@ -26,16 +25,16 @@ from gliamap.io.store import (
 from gliamap.labels import CONVENTIONS, Convention, get_convention
 from gliamap.prep.pipeline import prepare as prepare_case
 from gliamap.sources.detect import scan
-
-logger = logging.getLogger(__name__)
+from gliamap.sources.layout import summarise
+from gliamap.workflows.failures import plain_settings, reason_of
 
 
 class PrepareOptions(Settings):
     """What the user may set; ``None`` takes what the data set says.
 
-    ``modalities``: which to use, in this order (default: those of the first case). ``labels``: the label convention.
-    ``foreground``, ``spacing``: see :class:`gliamap.config.PrepConfig`. ``overwrite``: prepare again with other
-    settings.
+    ``modalities``: which to use, in this order (default: those that most cases have). ``labels``: the label
+    convention. ``foreground``, ``spacing``: see :class:`gliamap.config.PrepConfig`. ``overwrite``: prepare again with
+    other settings.
     """
 
     modalities: tuple[str, ...] | None = None
@@ -47,11 +46,15 @@ class PrepareOptions(Settings):
 
 @dataclass(frozen=True)
 class Prepared:
-    """What was made: the store's contents, how many cases were done before, and what failed and why."""
+    """What was made: the store's contents, how many cases were done before, and what failed and why.
+
+    ``notes`` are remarks for the user, such as cases left out for want of a mask.
+    """
 
     info: StoreInfo
     reused: int
     failed: dict[str, str]
+    notes: tuple[str, ...] = ()
 
 
 def prepare(
@@ -65,13 +68,16 @@ def prepare(
 
     Cases that are already there, complete and from unchanged files, are kept, so an interrupted call goes on where
     it stopped. A case that cannot be prepared does not stop the others; it is listed in ``failed``.
-    ``ConfigError`` where the store was made with other settings (unless ``overwrite``).
+    ``ConfigError`` where the store was made with other settings (unless ``overwrite``), ``LayoutError`` where a source
+    is not recognised or no case can be prepared.
     """
     options = options or PrepareOptions()
+    if options.labels is not None:
+        get_convention(options.labels)
     data_sets = [scan(source) for source in sources]
-    cases = _labelled(data_sets)
+    cases, notes = _labelled(data_sets)
     config = _config(options, data_sets, cases)
-    _check_existing(store, config, overwrite=options.overwrite)
+    _check_existing(store, config, options)
     entries: list[StoreEntry] = []
     failed: dict[str, str] = {}
     reused = 0
@@ -79,7 +85,7 @@ def prepare(
         if progress:
             progress(number, len(cases), files.case_id)
         try:
-            origin = case_origin(files, config)
+            origin = case_origin(files, config, options.labels)
             if is_complete(store, files.case_id, origin):
                 reused += 1
             else:
@@ -87,13 +93,13 @@ def prepare(
                 assert case.convention is not None
                 write_case(store, prepare_case(case, config), origin=origin, convention=case.convention)
             entries.append(entry_of(store, files))
-        except (GliamapError, OSError) as error:
-            logger.warning("a case could not be prepared: %s", type(error).__name__)
-            failed[files.case_id] = str(error)
+        except Exception as error:
+            failed[files.case_id] = reason_of(error)
     if progress:
         progress(len(cases), len(cases), "")
     if not entries:
-        raise LayoutError("no case could be prepared", found=next(iter(failed.values())))
+        first, why = next(iter(failed.items()))
+        raise LayoutError(f"none of the {len(cases)} cases could be prepared", found=f"{first}: {why}")
     info = StoreInfo(
         prep=config,
         convention=_shared_convention(Counter(entry.convention for entry in entries)).name,
@@ -101,20 +107,27 @@ def prepare(
         patients_known=all(data.patients_known for data in data_sets),
         cases=tuple(entries),
     )
-    return Prepared(write_store(store, info), reused, failed)
+    return Prepared(write_store(store, info), reused, failed, notes)
 
 
-def _labelled(data_sets: Sequence[DataSet]) -> list[CaseFiles]:
-    cases = [files for data in data_sets for files in data.cases if files.labels is not None]
+def _labelled(data_sets: Sequence[DataSet]) -> tuple[list[CaseFiles], tuple[str, ...]]:
+    """The cases with masks, and remarks on what was passed over."""
+    every = [files for data in data_sets for files in data.cases]
+    cases = [files for files in every if files.labels is not None]
     if not cases:
-        roots = ", ".join(str(data.root) for data in data_sets)
         raise LayoutError(
-            f"{roots} holds no case with labels", remedy="training needs masks; to segment scans use gliamap segment"
+            f"{', '.join(str(data.root) for data in data_sets)} holds no case with labels",
+            found=f"{len(every)} cases without",
+            remedy="training needs masks; to segment scans use gliamap segment",
         )
     twice = [case_id for case_id, count in Counter(f.case_id for f in cases).items() if count > 1]
     if twice:
         raise LayoutError(f"the case {twice[0]} occurs in more than one source", remedy="name each source once")
-    return cases
+    notes = [note for data in data_sets for note in data.notes]
+    bare = [files.case_id for files in every if files.labels is None]
+    if bare:
+        notes.append(f"{len(bare)} cases without labels were left out: {summarise(bare)}")
+    return cases, tuple(notes)
 
 
 def _config(options: PrepareOptions, data_sets: Sequence[DataSet], cases: Sequence[CaseFiles]) -> PrepConfig:
@@ -124,26 +137,39 @@ def _config(options: PrepareOptions, data_sets: Sequence[DataSet], cases: Sequen
             "the sources mix skull-stripped images and whole heads",
             remedy="prepare them apart, or say --foreground brain or head for all",
         )
-    return PrepConfig(
-        modalities=options.modalities or tuple(cases[0].modalities),
-        foreground=options.foreground or foregrounds.pop(),
-        spacing=options.spacing,
-    )
+    # One odd case must not rule the others, so not simply the first case's.
+    ((usual, _),) = Counter(tuple(files.modalities) for files in cases).most_common(1)
+    with plain_settings():
+        return PrepConfig(
+            modalities=options.modalities or usual,
+            foreground=options.foreground or foregrounds.pop(),
+            spacing=options.spacing,
+        )
 
 
-def _check_existing(store: Path, config: PrepConfig, *, overwrite: bool) -> None:
+def _check_existing(store: Path, config: PrepConfig, options: PrepareOptions) -> None:
     """Notice other settings before any work.
 
     An interrupted store has no ``store.json`` yet; its cases tell by themselves.
     """
-    if overwrite or not (store / "store.json").is_file():
+    if store.exists() and not store.is_dir():
+        raise OutputError(f"{store} is a file", expected="a folder, new or existing", remedy="choose another --out")
+    if options.overwrite or not (store / "store.json").is_file():
         return
-    before = read_store(store).prep
-    if before != config:
+    try:
+        info = read_store(store)
+    except FileError:
+        return  # damaged: it is written anew, and the cases tell by themselves
+    before, now = (prep.model_dump(mode="json") for prep in (info.prep, config))
+    used = {entry.convention for entry in info.cases}
+    if options.labels is not None and used != {options.labels}:
+        before["labels"], now["labels"] = ", ".join(sorted(used)), options.labels
+    differing = [name for name in now if before.get(name) != now[name]]
+    if differing:
         raise ConfigError(
             f"{store} was prepared with other settings",
-            found=before.model_dump_json(),
-            expected=config.model_dump_json(),
+            found=", ".join(f"{name} {before.get(name)}" for name in differing),
+            expected=", ".join(f"{name} {now[name]}" for name in differing),
             remedy="choose another output folder, or say --overwrite to prepare again",
         )
 

@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-from gliamap.case import Case, CaseFiles, Prediction
-from gliamap.config import CleanUpConfig, Settings
-from gliamap.errors import ConfigError, GliamapError, LayoutError, OutputError
+import numpy as np
+
+from gliamap.case import Case, CaseFiles, DataSet, Prediction
+from gliamap.config import CleanUpConfig, ModelSpec, OutputConfig, Settings, WindowConfig
+from gliamap.errors import ConfigError, LayoutError, OutputError
 from gliamap.infer.predictor import Predictor, load_predictor
-from gliamap.io.atomic import write_json
+from gliamap.io.atomic import atomic_files, write_json
 from gliamap.io.cases import mask_suffix, read_case, write_mask, write_probabilities
-from gliamap.labels import Convention, Region, from_tissue, get_convention, region_mask, to_tissue
+from gliamap.labels import (
+    TISSUE_NAMES,
+    Convention,
+    LabelMap,
+    decode_regions,
+    from_tissue,
+    get_convention,
+    merges,
+    region_mask,
+    to_tissue,
+)
 from gliamap.report.figures import MosaicOptions, draw_mosaic
 from gliamap.sources.detect import scan
 from gliamap.sources.phantom import is_phantom
 from gliamap.sources.splits import read_split
+from gliamap.workflows.failures import plain_settings, reason_of
+
+_MOSAIC = "_mosaic.png"
 
 
 class SegmentOptions(Settings):
@@ -43,10 +58,11 @@ class SegmentOptions(Settings):
 
 @dataclass(frozen=True)
 class Segmented:
-    """What was made: one summary a case, and what failed and why."""
+    """What was made: one summary a case, what failed and why, and remarks for the user."""
 
     cases: list[dict[str, Any]]
     failed: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def segment(
@@ -55,43 +71,89 @@ def segment(
     *,
     model: Path,
     options: SegmentOptions | None = None,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Callable[[float, int, str], None] | None = None,
 ) -> Segmented:
     """Segment a case folder, a folder of cases, an image or a folder of images into the folder ``out``.
 
     Each case gives ``CASE.nii.gz`` (or ``.png``: exactly the input's grid and header), ``CASE.json`` (volumes,
-    model, warnings), ``CASE_mosaic.png`` and on request ``CASE_probabilities.nii.gz``. A case that fails does not
-    stop the others; it is listed in ``failed``. A single case that fails raises its error.
-    ``OutputError`` where a mask is there already (unless ``overwrite``).
+    model, warnings), ``CASE_mosaic.png`` and on request ``CASE_probabilities.nii.gz``: all of them, or none where the
+    case fails. That does not stop the others; it is listed in ``failed``. A single case that fails raises its error.
+
+    ``OutputError`` where an output is there already (unless ``overwrite``), ``ConfigError`` where the model does not
+    fit the scans, ``LabelError`` where ``labels`` cannot hold what the model says, ``LayoutError`` where ``source`` is
+    not recognised. ``progress`` is told the cases done, with the share of the running one, the cases in all, and the
+    case id.
     """
     options = options or SegmentOptions()
     predictor = _configured(load_predictor(model, options.precision), options)
-    cases = _chosen(scan(source).cases, model, options)
+    merged = _check_convention(predictor.spec.output, options)
+    data = _scan(source)
+    cases = _chosen(data.cases, model, options)
     _check_outputs(cases, out, overwrite=options.overwrite)
     summaries: list[dict[str, Any]] = []
     failed: dict[str, str] = {}
     for number, files in enumerate(cases):
-        if progress:
-            progress(number, len(cases), files.case_id)
+
+        def tell(done: int, windows: int, number: int = number, name: str = files.case_id) -> None:
+            if progress:
+                progress(number + done / windows, len(cases), name)
+
+        tell(0, 1)
         try:
-            summaries.append(_segment_case(files, out, predictor, options))
-        except GliamapError as error:
+            summaries.append(_segment_case(files, out, predictor, options, tell))
+        except Exception as error:
             if len(cases) == 1:
                 raise
-            failed[files.case_id] = str(error)
+            failed[files.case_id] = reason_of(error)
     if progress:
         progress(len(cases), len(cases), "")
-    return Segmented(summaries, failed)
+    return Segmented(summaries, failed, (*data.notes, *merged))
 
 
 def _configured(predictor: Predictor, options: SegmentOptions) -> Predictor:
     spec = predictor.spec
-    if options.min_size is not None:
-        spec = spec.model_copy(update={"clean_up": CleanUpConfig(min_size=options.min_size)})
-    if options.overlap is not None:
-        window = spec.window.model_validate(spec.window.model_dump() | {"overlap": options.overlap})
-        spec = spec.model_copy(update={"window": window})
+    with plain_settings():
+        if options.min_size is not None:
+            spec = spec.model_copy(update={"clean_up": CleanUpConfig(min_size=options.min_size)})
+        if options.overlap is not None:
+            window = WindowConfig.model_validate(spec.window.model_dump() | {"overlap": options.overlap})
+            spec = spec.model_copy(update={"window": window})
     return Predictor(spec, predictor.engine)
+
+
+def _check_convention(output: OutputConfig, options: SegmentOptions) -> tuple[str, ...]:
+    """``LabelError`` where the convention asked for cannot hold what the model says; remarks on what it merges."""
+    if options.labels is None:
+        return ()
+    target = get_convention(options.labels)
+    spoken = _spoken(output)
+    from_tissue(spoken, target, lossy=options.lossy)
+    return tuple(
+        f"'{TISSUE_NAMES[tissue]}' is written as '{TISSUE_NAMES[wider]}' ({target.name} has no label for it)"
+        for tissue, wider in merges(get_convention(output.convention), target)
+        if tissue in spoken
+    )
+
+
+def _spoken(output: OutputConfig) -> LabelMap:
+    """Every tissue that a model with this output can say, each once."""
+    if output.kind == "classes":
+        return np.array(output.tissues, np.uint8)
+    nested = np.tri(len(output.regions), dtype=np.bool_).T  # the outermost region alone, then with the next, ...
+    return decode_regions(nested, output.regions, get_convention(output.convention))
+
+
+def _scan(source: Path) -> DataSet:
+    """The cases of ``source``; ``LayoutError`` where it is something that gliamap made, not scans."""
+    for name, what in (
+        ("store.json", "a prepared data set"),
+        ("run.json", "a run of gliamap train"),
+        ("model.json", "a model"),
+        ("*" + _MOSAIC, "an output of gliamap segment"),
+    ):
+        if source.is_dir() and next(source.glob(name), None):
+            raise LayoutError(f"{source} is {what}", expected="scans", remedy="name the folder of the scans")
+    return scan(source)
 
 
 def _chosen(cases: tuple[CaseFiles, ...], model: Path, options: SegmentOptions) -> list[CaseFiles]:
@@ -106,29 +168,62 @@ def _chosen(cases: tuple[CaseFiles, ...], model: Path, options: SegmentOptions) 
     wanted = set(getattr(read_split(split), options.part))
     chosen = [files for files in cases if files.case_id in wanted]
     if not chosen:
-        raise LayoutError(f"no case here belongs to the part '{options.part}' of {split}")
+        raise LayoutError(
+            f"no case here belongs to the part '{options.part}' of {split}",
+            found=f"{len(cases)} other cases",
+            remedy="name the data set that the run was trained on, or leave --part out",
+        )
     return chosen
 
 
-def _check_outputs(cases: list[CaseFiles], out: Path, *, overwrite: bool) -> None:
+def _check_outputs(cases: Sequence[CaseFiles], out: Path, *, overwrite: bool) -> None:
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file", expected="a folder, new or existing", remedy="choose another --out")
-    there = [path for files in cases if (path := _mask_path(files, out)).exists()]
+    if any(path.parent.resolve() == out.resolve() for files in cases for path in files.modalities.values()):
+        raise OutputError(f"{out} holds the scans themselves", remedy="choose a folder apart from them")
+    there = [path for files in cases if files.modalities for path in _outputs(files, out) if path.exists()]
     if there and not overwrite:
         raise OutputError(
-            f"{len(there)} of {len(cases)} masks are there already, such as {there[0]}",
+            f"{len(there)} files are there already, such as {there[0]}",
             remedy="choose another --out, or say --overwrite",
         )
 
 
-def _mask_path(files: CaseFiles, out: Path) -> Path:
-    return out / (files.case_id + mask_suffix(files.reference))
+def _outputs(files: CaseFiles, out: Path) -> tuple[Path, Path, Path, Path]:
+    """Where mask, numbers, picture and probabilities of a case go."""
+    names = (mask_suffix(files.reference), ".json", _MOSAIC, "_probabilities.nii.gz")
+    mask, numbers, picture, probabilities = (out / (files.case_id + name) for name in names)
+    return mask, numbers, picture, probabilities
 
 
-def _segment_case(files: CaseFiles, out: Path, predictor: Predictor, options: SegmentOptions) -> dict[str, Any]:
+def _segment_case(
+    files: CaseFiles, out: Path, predictor: Predictor, options: SegmentOptions, tell: Callable[[int, int], None]
+) -> dict[str, Any]:
     started = time.perf_counter()
-    spec = predictor.spec
-    case = read_case(files, modalities=spec.prep.modalities, with_labels=False)
+    case = read_case(files, modalities=predictor.spec.prep.modalities, with_labels=False)
+    _check_fit(case, files, predictor.spec)
+    prediction = predictor.predict(case, keep_probabilities=options.probabilities, progress=tell)
+    convention, why = _output_convention(files, predictor, options)
+    values = from_tissue(prediction.labels, convention, lossy=options.lossy)
+    summary = _summary(case, prediction, values, convention, predictor.spec)
+    with atomic_files(out) as folder:
+        mask, numbers, picture, probabilities = _outputs(files, folder)
+        write_mask(mask, values, files.reference)
+        if prediction.probabilities is not None:
+            write_probabilities(probabilities, prediction.probabilities, files.reference)
+        if options.pictures:
+            drawn = to_tissue(values, convention)
+            draw_mosaic(case, drawn, picture, options=MosaicOptions(convention=convention.name))
+        seconds = round(time.perf_counter() - started, 3)
+        summary |= {"mask": mask.name, "label_convention_from": why, "seconds": seconds}
+        write_json(numbers, summary)
+        for path in _outputs(files, out):  # a picture of an earlier mask would not fit the new one
+            path.unlink(missing_ok=True)
+    return summary
+
+
+def _check_fit(case: Case, files: CaseFiles, spec: ModelSpec) -> None:
+    """``ConfigError`` where the model is not for such scans."""
     if spec.phantom_only and not is_phantom(case):
         raise ConfigError(
             f"the model {spec.name} was trained on phantoms and says nothing about real scans",
@@ -137,24 +232,9 @@ def _segment_case(files: CaseFiles, out: Path, predictor: Predictor, options: Se
         )
     if case.grid.is_2d and spec.network.dims == 3:
         raise ConfigError(
-            f"the model {spec.name} takes volumes, {files.reference.name} is a single slice",
+            f"the model {spec.name} takes volumes, {files.reference} is a single slice",
             remedy="use a model for slices",
         )
-    prediction = predictor.predict(case, keep_probabilities=options.probabilities)
-    convention, why = _output_convention(files, predictor, options)
-    path = _mask_path(files, out)
-    values = from_tissue(prediction.labels, convention, lossy=options.lossy)
-    write_mask(path, values, files.reference)
-    if prediction.probabilities is not None:
-        write_probabilities(out / f"{case.case_id}_probabilities.nii.gz", prediction.probabilities, files.reference)
-    if options.pictures:
-        drawn = to_tissue(values, convention)
-        picture = MosaicOptions(convention=convention.name)
-        draw_mosaic(case, drawn, out / f"{case.case_id}_mosaic.png", options=picture)
-    summary = _summary(case, prediction, convention, predictor)
-    summary |= {"mask": path.name, "label_convention_from": why, "seconds": round(time.perf_counter() - started, 3)}
-    write_json(out / f"{case.case_id}.json", summary)
-    return summary
 
 
 def _output_convention(files: CaseFiles, predictor: Predictor, options: SegmentOptions) -> tuple[Convention, str]:
@@ -168,21 +248,23 @@ def _output_convention(files: CaseFiles, predictor: Predictor, options: SegmentO
     return own, "the model's own"
 
 
-def _summary(case: Case, prediction: Prediction, convention: Convention, predictor: Predictor) -> dict[str, Any]:
+def _summary(
+    case: Case, prediction: Prediction, values: LabelMap, convention: Convention, spec: ModelSpec
+) -> dict[str, Any]:
     """The content of ``CASE.json``: sizes in mL (pixels for images) a label and region, and how they came about."""
     size = case.grid.voxel_size
-    unit = "mL" if case.grid.unit == "mm" else "pixels"
-    values = from_tissue(prediction.labels, convention, lossy=True)
     labels = {
         str(value): {"name": tissue.name, "size": round(float((values == value).sum()) * size, 4)}
         for value, tissue in sorted(convention.values.items())
     }
-    regions: tuple[Region, ...] = predictor.spec.output.regions
-    spec = predictor.spec
+    regions = {
+        str(region): round(float(region_mask(prediction.labels, region).sum()) * size, 4)
+        for region in spec.output.regions
+    }
     return {
         "case_id": case.case_id,
-        "unit": unit,
-        "regions": {str(r): round(float(region_mask(prediction.labels, r).sum()) * size, 4) for r in regions},
+        "unit": "mL" if case.grid.unit == "mm" else "pixels",
+        "regions": regions,
         "labels": labels,
         "label_convention": convention.name,
         "warnings": list(prediction.warnings),

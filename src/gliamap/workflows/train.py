@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,8 +24,12 @@ from gliamap.nets.zoo import DEEP_SUPERVISION
 from gliamap.report.curves import draw_curves
 from gliamap.sources.phantom import PHANTOM_PREFIX
 from gliamap.sources.splits import Split, SplitOptions, make_split, read_split, write_split
-from gliamap.train.loop import Job, StepReport
+from gliamap.train.loop import Job, StepReport, check_job
 from gliamap.train.loop import train as run_training
+from gliamap.workflows.failures import plain_settings
+
+_FREE = frozenset({"train.workers", "train.save_every_minutes"})
+"""Settings that may change on resuming, because they do not change the result."""
 
 
 class TrainOptions(Settings):
@@ -48,7 +53,7 @@ class TrainOptions(Settings):
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run: its folder, the model's spec, and how the cases were divided."""
+    """A finished run: its folder, the spec of its best model, and how the cases were divided."""
 
     run: Path
     spec: ModelSpec
@@ -67,20 +72,24 @@ def train(
 
     The folder explains itself: ``run.json`` (settings, seed, fingerprints, versions, machine), ``split.json``,
     ``log.csv``, ``curves.png``, ``best/`` and ``last/`` (checkpoints), ``state.safetensors`` (for ``resume``).
-    ``OutputError`` where it holds a run already and ``resume`` is not set; ``ConfigError`` where the settings or the
-    data differ from those of the run to resume.
+    ``OutputError`` where it holds a run already and ``resume`` is not set; ``ConfigError`` where the settings do not
+    fit, or differ, like the data or the split, from those of the run to resume. Nothing is written then.
     """
     options = options or TrainOptions()
     info = read_store(store)
     split = _split(info, options)
-    spec, config = plan(info, options, run.name)
+    spec, config = plan(info, options, run.resolve().name)
     record = _record(info, options, spec, config)
-    _check_run(run, record, resume=resume)
-    write_json(run / "run.json", record)
-    write_split(run / "split.json", split)
     job = Job(store, split.train, split.val, config, spec, run)
-    sealed = run_training(job, resume=resume, observe=_drawing(run, observe))
-    return Trained(run, sealed, split)
+    check_job(job)
+    if resume:
+        _check_same(run, record, split)
+    else:
+        _check_free(run)
+        write_json(run / "run.json", record)
+        write_split(run / "split.json", split)
+    best = run_training(job, resume=resume, observe=_drawing(run, observe))
+    return Trained(run, best, split)
 
 
 def plan(info: StoreInfo, options: TrainOptions, name: str) -> tuple[ModelSpec, TrainConfig]:
@@ -90,32 +99,36 @@ def plan(info: StoreInfo, options: TrainOptions, name: str) -> tuple[ModelSpec, 
     network divides by, at most 64 a side in 3D and 256 in 2D.
     """
     shapes = np.array([entry.shape for entry in info.cases])
-    dims = options.dims or (2 if (shapes[:, 2] == 1).all() else 3)
+    slices = bool((shapes[:, 2] == 1).all())
+    dims = options.dims or (2 if slices else 3)
+    if slices and dims == 3:
+        raise ConfigError("a network for volumes cannot learn from single slices", remedy="leave --dims out, or say 2")
     widths = options.widths or ((32, 64, 128, 256, 512) if dims == 2 else (16, 32, 64, 128, 256))
+    deep_supervision = options.deep_supervision
+    if deep_supervision is None:
+        deep_supervision = options.network in DEEP_SUPERVISION
     output = OutputConfig(kind=options.output, convention=info.convention)
-    network = NetConfig(
-        name=options.network,
-        dims=dims,
-        in_channels=len(info.prep.modalities),
-        out_channels=len(output.channels),
-        widths=widths,
-        deep_supervision=options.network in DEEP_SUPERVISION
-        if options.deep_supervision is None
-        else options.deep_supervision,
-    )
-    defaults = {"patch": _patch(shapes, dims, 2 ** (len(widths) - 1)), "batch": 16 if dims == 2 else 2}
-    config = TrainConfig.model_validate(defaults | options.config)
-    spec = ModelSpec(
-        name=name,
-        network=network,
-        output=output,
-        prep=info.prep,
-        window=WindowConfig(patch=config.patch, overlap=options.overlap),
-        planes=("as trained",) if dims == 2 else (),
-        phantom_only=all(entry.case_id.startswith(PHANTOM_PREFIX) for entry in info.cases),
-        training_data={"fingerprint": info.fingerprint, "layouts": ", ".join(info.layouts)},
-        versions=_versions(),
-    )
+    with plain_settings():
+        network = NetConfig(
+            name=options.network,
+            dims=dims,
+            in_channels=len(info.prep.modalities),
+            out_channels=len(output.channels),
+            widths=widths,
+            deep_supervision=deep_supervision,
+        )
+        defaults = {"patch": _patch(shapes, dims, 2 ** (len(widths) - 1)), "batch": 16 if dims == 2 else 2}
+        config = TrainConfig.model_validate(defaults | options.config)
+        spec = ModelSpec(
+            name=name,
+            network=network,
+            output=output,
+            prep=info.prep,
+            window=WindowConfig(patch=config.patch, overlap=options.overlap),
+            phantom_only=all(entry.case_id.startswith(PHANTOM_PREFIX) for entry in info.cases),
+            training_data={"fingerprint": info.fingerprint, "layouts": ", ".join(info.layouts)},
+            versions=_versions(),
+        )
     return spec, config
 
 
@@ -126,17 +139,30 @@ def _patch(shapes: np.ndarray[Any, Any], dims: int, divisor: int) -> Shape:
 
 
 def _split(info: StoreInfo, options: TrainOptions) -> Split:
-    identities = [entry.identity for entry in info.cases]
+    """The split asked for. A file's split is held to the closed folds, too."""
+    drawn = make_split(
+        [entry.identity for entry in info.cases],
+        options.split.model_copy(update={"patients_known": info.patients_known}),
+    )
     if options.split_file is None:
-        chosen = options.split.model_copy(update={"patients_known": info.patients_known})
-        return make_split(identities, chosen)
+        return drawn
+    if options.split.test_fold is not None:
+        raise ConfigError("--split and --test-fold both say what to test on", remedy="leave one of them out")
     split = read_split(options.split_file)
-    unknown = {*split.train, *split.val} - {identity.case_id for identity in identities}
+    used = {*split.train, *split.val}
+    unknown = used - {entry.case_id for entry in info.cases}
     if unknown:
         raise ConfigError(
             f"the split {options.split_file} names cases that the store does not have",
             found=", ".join(sorted(unknown)[:5]),
             remedy="make the split from this store, or prepare the missing cases",
+        )
+    closed = used & drawn.left_out.keys()
+    if closed:
+        raise ConfigError(
+            f"the split {options.split_file} trains or validates on closed cases",
+            found="; ".join(f"{case_id}: {drawn.left_out[case_id]}" for case_id in sorted(closed)[:5]),
+            remedy="take these cases out of the file, or leave out --closed-fold",
         )
     return split
 
@@ -153,27 +179,46 @@ def _record(info: StoreInfo, options: TrainOptions, spec: ModelSpec, config: Tra
         "data": {"fingerprint": info.fingerprint, "cases": len(info.cases)},
         "versions": _versions(),
         "machine": {"processor": platform.machine(), "threads": torch.get_num_threads()},
-        "command": ["gliamap", *sys.argv[1:]],
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
     }
 
 
-def _check_run(run: Path, record: dict[str, Any], *, resume: bool) -> None:
-    exists = (run / "run.json").is_file()
-    if not resume:
-        if exists:
-            raise OutputError(f"{run} holds a run already", remedy="choose another folder, or go on with --resume")
-        return
-    if not exists or not (run / "state.safetensors").is_file():
+def _check_free(run: Path) -> None:
+    if run.exists() and not run.is_dir():
+        raise OutputError(f"{run} is a file", expected="a folder, new or existing", remedy="choose another --out")
+    if (run / "store.json").is_file():
+        raise OutputError(f"{run} is a prepared data set", remedy="choose another folder for the run")
+    if (run / "run.json").is_file():
+        raise OutputError(f"{run} holds a run already", remedy="choose another folder, or go on with --resume")
+
+
+def _check_same(run: Path, record: dict[str, Any], split: Split) -> None:
+    """``ConfigError`` where the run to resume was another one."""
+    if not (run / "run.json").is_file():
         raise ConfigError(f"{run} holds no run to resume", remedy="start it without --resume")
     before = read_json(run / "run.json")
-    for part in ("settings", "data"):
-        if before.get(part) != record[part]:
-            raise ConfigError(
-                f"the {part} differ from those of the run in {run}",
-                found=str(record[part]),
-                expected=str(before.get(part)),
-                remedy="resume with the same command, or start a new run in another folder",
-            )
+    old, new = (_flat(saved["settings"] | {"data": saved["data"]}) for saved in (before, record))
+    differing = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key) and key not in _FREE)
+    if differing:
+        raise ConfigError(
+            f"this is not the run in {run}",
+            found=", ".join(f"{key} {new.get(key)}" for key in differing),
+            expected=", ".join(f"{key} {old.get(key)}" for key in differing),
+            remedy=f"repeat '{shlex.join(before.get('command', []))}' with --resume, or start a new run elsewhere",
+        )
+    if read_split(run / "split.json") != split:
+        raise ConfigError(
+            f"the cases are divided in another way than in {run / 'split.json'}",
+            remedy="resume with the same --split, or start a new run elsewhere",
+        )
+
+
+def _flat(value: Any, name: str = "") -> dict[str, Any]:
+    """Nested settings as one table with dotted names."""
+    if not isinstance(value, dict):
+        return {name: value}
+    inner = (_flat(item, f"{name}.{key}".lstrip(".")) for key, item in value.items())
+    return {key: item for part in inner for key, item in part.items()}
 
 
 def _drawing(run: Path, observe: Callable[[StepReport], None] | None) -> Callable[[StepReport], None]:

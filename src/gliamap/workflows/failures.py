@@ -1,0 +1,50 @@
+"""How a verb fails: settings that do not fit, in plain words, and single cases that must not stop the others."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pydantic import ValidationError
+
+from gliamap.errors import ConfigError, GliamapError, OutputError
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def plain_settings() -> Iterator[None]:
+    """Turn pydantic's complaint about a setting made in the block into a ``ConfigError`` that names the setting."""
+    try:
+        yield
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else ""
+        given = str(first["input"]) if name else None
+        if first["type"] == "extra_forbidden":
+            raise ConfigError(f"there is no setting called '{name}'", remedy="check its spelling") from error
+        if first["type"] == "value_error":  # a message of ours
+            raise ConfigError(first["msg"].removeprefix("Value error, "), found=given) from error
+        raise ConfigError(
+            f"the setting '{name}' does not fit",
+            found=given,
+            expected=first["msg"].removeprefix("Input should be "),
+            remedy="give another value",
+        ) from error
+
+
+def reason_of(error: Exception) -> str:
+    """Why a case failed, for the report at the end; to be called where the error is handled.
+
+    A ``ConfigError`` (model or settings do not fit) and an ``OutputError`` (nothing can be written) are no fault of
+    the case and would meet every other one too: they are raised again. Everything else is the case's own affair,
+    even what nobody foresaw: one odd file among hundreds must not cost a night's work. It is reported with its type;
+    the case run alone gives the traceback.
+    """
+    if isinstance(error, ConfigError | OutputError):
+        raise error
+    if isinstance(error, GliamapError):
+        return str(error)
+    logger.error("a case failed in a way that nobody foresaw: %s", type(error).__name__)
+    return f"unexpected {type(error).__name__}: {error}"

@@ -1,0 +1,239 @@
+"""Preparation and the way back: what goes in on the native grid comes out on the native grid."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import permutations
+
+import nibabel as nib
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gliamap.boxes import whole
+from gliamap.case import Case
+from gliamap.config import PrepConfig
+from gliamap.errors import LayoutError
+from gliamap.labels import Region, Tissue, encode_classes
+from gliamap.prep.pipeline import prepare, restore
+from gliamap.volume import Grid
+from make import KINDS, MODALITIES, ball, case, grid, slice_case
+
+CONFIG = PrepConfig(modalities=MODALITIES)
+TISSUES = (Tissue.NCR, Tissue.ED, Tissue.ET)
+
+
+def linear_case(kind: str) -> Case:
+    """An image that is a linear function of the place in the room, so that every voxel tells where it lies."""
+    at = grid(kind)
+    index = np.indices(at.shape).reshape(3, -1)
+    world = at.affine[:3, :3] @ index + at.affine[:3, 3:]
+    values = (np.array([0.2, -0.3, 0.1]) @ world + 100).reshape(at.shape)
+    return Case(kind, kind, ("t1",), values[None].astype(np.float32), at)
+
+
+def turned_case(one: Case, axes: tuple[int, ...], flips: tuple[bool, ...]) -> Case:
+    """The same anatomy as another file would hold it, by nibabel's own arithmetic."""
+    turn = np.array([[a, -1 if f else 1] for a, f in zip(axes, flips, strict=True)])
+    image = np.stack([nib.orientations.apply_orientation(c, turn) for c in one.image])
+    affine = one.grid.affine @ nib.orientations.inv_ornt_aff(turn, one.grid.shape)
+    assert one.labels is not None
+    mask = nib.orientations.apply_orientation(one.labels, turn)
+    return replace(one, image=image, labels=mask, grid=Grid(mask.shape, affine))
+
+
+def test_a_prepared_case_is_normalised_inside_the_brain_and_zero_outside() -> None:
+    prepared = prepare(case("oblique"), CONFIG)
+    assert prepared.image.dtype == np.float32
+    assert prepared.image.flags.c_contiguous
+    assert prepared.labels is not None
+    assert prepared.image.shape == (4, *prepared.record.shape) == (4, *prepared.labels.shape)
+    brain = (prepared.image != 0).any(axis=0)
+    for channel in prepared.image:
+        assert channel[brain].mean() == pytest.approx(0, abs=1e-4)
+        assert channel[brain].std() == pytest.approx(1, abs=1e-4)
+        assert not channel[~brain].any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_crop_holds_the_whole_brain_and_little_more(kind: str) -> None:
+    one = case(kind)
+    brain = one.image.any(axis=0)
+    for margin in (0, 2):
+        prepared = prepare(one, PrepConfig(modalities=MODALITIES, crop_margin=margin))
+        assert (prepared.image != 0).any(axis=0).sum() == brain.sum()
+        touched = (prepared.image[0] != 0).nonzero()
+        for positions, size in zip(touched, prepared.record.shape, strict=True):
+            assert positions.min() <= margin
+            assert size - 1 - positions.max() <= margin
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("margin", [0, 1, 50])
+def test_labels_come_back_exactly_where_nothing_is_resampled(kind: str, margin: int) -> None:
+    one = case(kind)
+    assert one.labels is not None
+    prepared = prepare(one, PrepConfig(modalities=MODALITIES, crop_margin=margin))
+    assert prepared.labels is not None
+    assert not prepared.record.resampled
+    native = restore(encode_classes(prepared.labels, TISSUES).astype(np.float32), prepared.record)
+    assert native.shape == (4, *one.grid.shape)
+    assert np.array_equal(native[1:], encode_classes(one.labels, TISSUES)[1:])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("spacing", "edge", "tolerance"), [(None, 0, 1e-3), ((0.9,) * 3, 2, 0.02), ((2.0,) * 3, 4, 0.2)]
+)
+def test_a_linear_image_comes_back_at_its_place(
+    kind: str, spacing: tuple[float, float, float] | None, edge: int, tolerance: float
+) -> None:
+    one = linear_case(kind)
+    prepared = prepare(one, PrepConfig(modalities=("t1",), spacing=spacing))
+    back = restore(prepared.image, prepared.record)[0]
+    assert back.shape == one.grid.shape
+    # Normalised by a mean and a deviation, so equal to the native image up to a slope and an offset.
+    inner = tuple(slice(edge, n - edge) for n in one.grid.shape)
+    found, expected = back[inner].ravel(), one.image[0][inner].ravel()
+    slope, offset = np.polyfit(found, expected, 1)
+    assert found * slope + offset == pytest.approx(expected, abs=tolerance)
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.6, 0.6, 0.6), (3.0, 3.0, 3.0)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_resampling_reaches_the_spacing_and_keeps_the_extent(kind: str, spacing: tuple[float, float, float]) -> None:
+    prepared = prepare(case(kind), PrepConfig(modalities=("flair", "t1"), spacing=spacing))
+    record = prepared.record
+    assert prepared.labels is not None
+    assert prepared.image.shape == (2, *record.shape) == (2, *prepared.labels.shape)
+    assert record.resampled
+    native = [record.native.spacing[a] for a in record.axes]
+    for n, s, crop, old in zip(record.shape, record.spacing, record.crop.shape, native, strict=True):
+        assert n * s == pytest.approx(crop * old)
+        assert n == max(1, round(crop * old / spacing[0]))
+    # The lesions' millilitres are counted in voxels of the new size.
+    assert prepared.index is not None
+    size = np.prod(record.spacing) / 1000
+    assert [x.size for x in prepared.index.lesions] == pytest.approx([x.voxels * size for x in prepared.index.lesions])
+
+
+@settings(max_examples=25)
+@given(st.sampled_from(list(permutations(range(3)))), st.tuples(*[st.booleans()] * 3), st.sampled_from(KINDS))
+def test_the_orientation_of_the_file_makes_no_difference(
+    axes: tuple[int, ...], flips: tuple[bool, ...], kind: str
+) -> None:
+    one = case(kind)
+    other = turned_case(one, axes, flips)
+    for config in (CONFIG, PrepConfig(modalities=MODALITIES, spacing=(1.3, 1.3, 1.3))):
+        a, b = prepare(one, config), prepare(other, config)
+        assert np.array_equal(a.image, b.image)
+        assert a.labels is not None
+        assert b.labels is not None
+        assert np.array_equal(a.labels, b.labels)
+        assert a.index is not None
+        assert b.index is not None
+        assert [(x.box, x.voxels) for x in a.index.lesions] == [(x.box, x.voxels) for x in b.index.lesions]
+        for region, points in a.index.samples.items():
+            assert np.array_equal(points, b.index.samples[region])
+        assert restore(b.image, b.record).shape == other.image.shape
+
+
+def test_modalities_are_taken_by_name_in_the_configured_order() -> None:
+    one = case()
+    both = prepare(one, PrepConfig(modalities=("flair", "t1")))
+    turned = prepare(one, PrepConfig(modalities=("t1", "flair")))
+    assert np.array_equal(both.image, turned.image[::-1])
+    alone = prepare(one, PrepConfig(modalities=("flair",)))
+    assert np.array_equal(both.image[:1], alone.image)
+
+
+def test_a_missing_modality_is_named() -> None:
+    with pytest.raises(LayoutError, match=r"case 1 lacks flair, t2.*Found: t1c"):
+        prepare(slice_case(), PrepConfig(modalities=("t1c", "flair", "t2")))
+
+
+@pytest.mark.parametrize("foreground", ["brain", "head"])
+@pytest.mark.parametrize("value", [0.0, 5.0])
+def test_a_flat_image_is_prepared_whole_as_zeros(foreground: str, value: float) -> None:
+    one = replace(case(), image=np.full((4, *grid().shape), value, np.float32))
+    prepared = prepare(one, PrepConfig.model_validate({"modalities": MODALITIES, "foreground": foreground}))
+    assert prepared.record.crop == whole(grid().shape)
+    assert not prepared.image.any()
+
+
+def test_a_constant_channel_does_not_disturb_the_others() -> None:
+    one = case()
+    image = one.image.copy()
+    image[1] = np.where(image[1] != 0, np.float32(0.1), 0)
+    prepared = prepare(replace(one, image=image), CONFIG)
+    assert not prepared.image[1].any()
+    assert np.array_equal(prepared.image[[0, 2, 3]], prepare(one, CONFIG).image[[0, 2, 3]])
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (7, 1, 1), (1, 5, 4)])
+@pytest.mark.parametrize("spacing", [None, (0.5, 0.5, 0.5)])
+def test_grids_of_single_voxels_survive(
+    shape: tuple[int, int, int], spacing: tuple[float, float, float] | None
+) -> None:
+    one = Case("a", "a", ("t1",), np.full((1, *shape), 3, np.float32), Grid(shape, np.eye(4)), np.ones(shape, np.uint8))
+    prepared = prepare(one, PrepConfig(modalities=("t1",), spacing=spacing))
+    back = restore(np.ones((2, *prepared.record.shape), np.float32), prepared.record)
+    assert back.shape == (2, *shape)
+    assert back.all()
+
+
+def test_a_slice_stays_a_slice() -> None:
+    one = slice_case()
+    assert one.labels is not None
+    for spacing in (None, (2.0, 2.0, 2.0)):
+        prepared = prepare(one, PrepConfig(modalities=("t1c",), foreground="head", spacing=spacing))
+        assert prepared.record.shape[2] == 1
+        assert restore(prepared.image, prepared.record).shape == one.image.shape
+        assert prepared.index is not None
+        pixels = sum(lesion.size for lesion in prepared.index.lesions)
+        assert pixels == pytest.approx((one.labels > 0).sum(), rel=0.1)
+    # Columns run to the left and rows to posterior, so both are reversed on the way to RAS+.
+    assert prepared.record.flips == (True, True, False)
+
+
+def test_the_surroundings_of_a_head_keep_their_contrast_to_it() -> None:
+    one = slice_case()
+    prepared = prepare(one, PrepConfig(modalities=("t1c",), foreground="head"))
+    outside = ~ball(one.grid.shape, (0.5, 0.5, 0.5), 0.5)[::-1, ::-1][prepared.record.crop.slices]
+    assert (prepared.image[0][outside] < -1).all()
+
+
+def test_without_labels_there_is_no_index() -> None:
+    prepared = prepare(replace(case(), labels=None), CONFIG)
+    assert prepared.labels is None
+    assert prepared.index is None
+
+
+def test_labels_without_tumour_have_an_empty_index() -> None:
+    prepared = prepare(replace(case(), labels=np.zeros(grid().shape, np.uint8)), CONFIG)
+    assert prepared.index is not None
+    assert not prepared.index.samples
+    assert prepared.index.lesions == ()
+    assert prepared.index.voxels == dict.fromkeys(Region, 0)
+
+
+def test_probabilities_outside_the_crop_are_zero() -> None:
+    one = case()
+    prepared = prepare(one, PrepConfig(modalities=MODALITIES, crop_margin=0))
+    native = restore(np.ones((1, *prepared.record.shape), np.float32), prepared.record)[0]
+    assert native.sum() == np.prod(prepared.record.shape)
+    assert native[one.image.any(axis=0)].all()
+    assert native.size > native.sum()
+
+
+def test_the_index_is_drawn_from_the_name_of_the_case_alone() -> None:
+    big = np.ones((14, 14, 14), np.uint8)  # more voxels than an index keeps
+    one = Case("a", "a", ("t1",), np.ones((1, 14, 14, 14), np.float32), Grid((14, 14, 14), np.eye(4)), big)
+    points = [
+        prepared.index.samples[Region.WT]
+        for prepared in (prepare(c, PrepConfig(modalities=("t1",))) for c in (one, one, replace(one, case_id="b")))
+        if prepared.index is not None
+    ]
+    assert np.array_equal(points[0], points[1])
+    assert not np.array_equal(points[0], points[2])

@@ -1,0 +1,182 @@
+"""Augmentation: drawn before it is applied, the same for image and labels, true to shape, silent on padding."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gliamap.boxes import Shape
+from gliamap.config import AugmentConfig
+from gliamap.sampling.augment import Augmentation, apply_augmentation, draw_augmentation
+
+ALWAYS = AugmentConfig(affine=1, intensity=1, gamma=1, noise=1, bias=1)
+NEVER = AugmentConfig(flip=False, affine=0, intensity=0, gamma=0, noise=0, bias=0)
+PATCHES: list[Shape] = [(32, 24, 16), (20, 20, 20), (28, 36, 1)]
+NOTHING = Augmentation((False, False, False), None, None, None, None, None, None)
+
+
+def draw(seed: int, config: AugmentConfig, patch: Shape, channels: int = 1) -> Augmentation:
+    return draw_augmentation(np.random.default_rng(seed), config, channels, patch)
+
+
+def sphere(patch: Shape, radius: float, offset: tuple[float, float, float] = (0, 0, 0)) -> Tensor:
+    """A ball (a disc where Z = 1) as a uint8 mask; radius and offset from the centre in voxels."""
+    axes = np.meshgrid(*[np.arange(n) - (n - 1) / 2 for n in patch], indexing="ij")
+    distance = sum((a - (o if n > 1 else 0)) ** 2 for a, o, n in zip(axes, offset, patch, strict=True))
+    return torch.from_numpy((distance <= radius**2).astype(np.uint8))
+
+
+def positions(mask: Tensor) -> NDArray[np.float64]:
+    """Voxels of a mask, counted from the patch's centre."""
+    return np.argwhere(mask.numpy()) - (np.array(mask.shape) - 1) / 2
+
+
+def overlap(a: Tensor, b: Tensor) -> float:
+    """Dice of two masks."""
+    return float(2 * (a & b).sum() / (a.sum() + b.sum()))
+
+
+@pytest.mark.parametrize("patch", PATCHES)
+def test_the_same_draw_gives_the_same_result(patch: Shape) -> None:
+    image, labels = torch.randn(2, *patch), sphere(patch, 6)
+    first, again, other = (
+        apply_augmentation(image, labels, draw(seed, ALWAYS, patch, channels=2)) for seed in (5, 5, 6)
+    )
+    assert torch.equal(first[0], again[0])
+    assert torch.equal(first[1], again[1])
+    assert not torch.equal(first[0], other[0])
+
+
+@pytest.mark.parametrize("patch", PATCHES)
+def test_applying_changes_neither_the_input_nor_the_global_generator(patch: Shape) -> None:
+    image, labels = torch.randn(2, *patch), sphere(patch, 6)
+    image_before, labels_before, state = image.clone(), labels.clone(), torch.get_rng_state()
+    for drawn in (draw(1, ALWAYS, patch, channels=2), NOTHING):
+        new_image, new_labels = apply_augmentation(image, labels, drawn)
+        new_image += 1
+        new_labels += 1
+        assert torch.equal(image, image_before)
+        assert torch.equal(labels, labels_before)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("patch", PATCHES)
+def test_switched_off_it_changes_nothing(patch: Shape) -> None:
+    drawn = draw(0, NEVER, patch)
+    assert all(getattr(drawn, f.name) is None for f in fields(drawn) if f.name != "flips")
+    image, labels = torch.randn(1, *patch), sphere(patch, 6)
+    out_image, out_labels = apply_augmentation(image, labels, drawn)
+    assert torch.equal(out_image, image)
+    assert torch.equal(out_labels, labels)
+    assert out_labels.dtype == torch.uint8
+
+
+@pytest.mark.parametrize("patch", PATCHES)
+@pytest.mark.parametrize("seed", range(12))
+def test_labels_stay_on_the_image(patch: Shape, seed: int) -> None:
+    labels = sphere(patch, 5, offset=(5, -3, 2)) * 3
+    spatial = AugmentConfig(flip=True, affine=1, intensity=0, gamma=0, noise=0, bias=0, rotate_degrees=40, scale=0.3)
+    image, turned = apply_augmentation(labels[None].float(), labels, draw(seed, spatial, patch))
+    assert set(turned.unique().tolist()) <= {0, 3}
+    assert overlap(image[0] > 1.5, turned > 0) > 0.95
+    assert overlap(labels > 0, turned > 0) < 0.99  # something did move
+
+
+@pytest.mark.parametrize("patch", PATCHES)
+def test_flips_are_exact_and_reach_every_axis_but_z_of_a_slice(patch: Shape) -> None:
+    config = NEVER.model_copy(update={"flip": True})
+    image, labels = torch.randn(1, *patch), sphere(patch, 5, offset=(5, -3, 2))
+    seen = set()
+    for seed in range(40):
+        drawn = draw(seed, config, patch)
+        seen.add(drawn.flips)
+        axes = [axis for axis in range(3) if drawn.flips[axis]]
+        out_image, out_labels = apply_augmentation(image, labels, drawn)
+        assert torch.equal(out_image, image.flip([axis + 1 for axis in axes]))
+        assert torch.equal(out_labels, labels.flip(axes))
+    assert len(seen) == (4 if patch[2] == 1 else 8)
+    assert patch[2] > 1 or not any(flips[2] for flips in seen)
+
+
+@pytest.mark.parametrize("patch", PATCHES)
+@pytest.mark.parametrize("seed", range(6))
+def test_a_ball_stays_a_ball_whatever_the_proportions_of_the_patch(patch: Shape, seed: int) -> None:
+    turning = NEVER.model_copy(update={"affine": 1.0, "rotate_degrees": 60.0, "scale": 0.0})
+    before = sphere(patch, 6)
+    after = apply_augmentation(before[None].float(), before, draw(seed, turning, patch))[1]
+    assert float(after.sum()) == pytest.approx(float(before.sum()), rel=0.05)
+    axes = 2 if patch[2] == 1 else 3
+    spread = np.linalg.eigvalsh(np.cov(positions(after)[:, :axes].T))
+    assert spread.max() / spread.min() < 1.1
+
+
+@pytest.mark.parametrize("patch", PATCHES)
+@pytest.mark.parametrize("seed", range(6))
+def test_turning_keeps_distances_from_the_centre_and_scaling_changes_them(patch: Shape, seed: int) -> None:
+    mark = sphere(patch, 2.5, offset=(5, 3, 3))
+    distance = np.linalg.norm(positions(mark).mean(axis=0))
+    config = NEVER.model_copy(update={"affine": 1.0, "rotate_degrees": 30.0, "scale": 0.0})
+    turned = positions(apply_augmentation(mark[None].float(), mark, draw(seed, config, patch))[1])
+    assert np.linalg.norm(turned.mean(axis=0)) == pytest.approx(distance, rel=0.1)
+    assert np.linalg.norm(turned.mean(axis=0) - positions(mark).mean(axis=0)) > 0.2
+    drawn = draw(seed, config.model_copy(update={"rotate_degrees": 0.0, "scale": 0.5}), patch)
+    assert drawn.matrix is not None
+    factor = drawn.matrix[0, 0]
+    assert 0.6 < factor < 1.7
+    scaled = positions(apply_augmentation(mark[None].float(), mark, drawn)[1])
+    assert np.linalg.norm(scaled.mean(axis=0)) == pytest.approx(distance / factor, rel=0.1)
+
+
+def test_a_quarter_turn_by_eye() -> None:
+    # Sampling through [[0, -1], [1, 0]]: output (x, y) shows input (-y, x), counted from the centre.
+    matrix = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0]])
+    labels = torch.zeros(5, 5, 1, dtype=torch.uint8)
+    labels[4, 2, 0] = 1  # (2, 0) from the centre is seen from (0, -2)
+    image, turned = apply_augmentation(labels[None].float(), labels, replace(NOTHING, matrix=matrix))
+    assert torch.argwhere(turned).tolist() == [[2, 0, 0]]
+    assert torch.allclose(image[0], turned.float(), atol=1e-5)
+
+
+@pytest.mark.parametrize("patch", PATCHES)
+@pytest.mark.parametrize("seed", range(5))
+def test_zero_stays_zero_under_every_intensity_step(patch: Shape, seed: int) -> None:
+    inside = sphere(patch, 7).bool()
+    image = torch.randn(3, *patch) * inside
+    config = ALWAYS.model_copy(update={"affine": 0.0, "flip": False})
+    drawn = draw(seed, config, patch, channels=3)
+    assert all(getattr(drawn, name) is not None for name in ("scale", "shift", "gamma", "noise", "bias"))
+    out, _ = apply_augmentation(image, inside.to(torch.uint8), drawn)
+    assert not out[:, ~inside].any()
+    assert out.isfinite().all()
+    assert ((out - image)[:, inside].abs() > 0).float().mean() > 0.99
+    # Varied, still the same picture.
+    for before, after in zip(image, out, strict=True):
+        assert float(torch.corrcoef(torch.stack([before[inside], after[inside]]))[0, 1]) > 0.8
+
+
+@pytest.mark.parametrize("patch", PATCHES)
+def test_a_blank_patch_stays_blank(patch: Shape) -> None:
+    out, _ = apply_augmentation(torch.zeros(2, *patch), sphere(patch, 3), draw(0, ALWAYS, patch, channels=2))
+    assert not out.any()
+
+
+def test_gamma_keeps_the_range_of_a_channel() -> None:
+    image = torch.linspace(-2, 3, 64).reshape(1, 4, 4, 4)
+    for gamma in (0.7, 1.4):
+        out, _ = apply_augmentation(image, sphere((4, 4, 4), 1), replace(NOTHING, gamma=np.array([gamma])))
+        assert (float(out.min()), float(out.max())) == pytest.approx((-2, 3), abs=1e-5)
+        assert (out.flatten().diff() > 0).all()
+        assert (float(out.mean()) > float(image.mean())) is (gamma < 1)
+
+
+def test_probabilities_are_kept() -> None:
+    config = AugmentConfig(affine=0.2, intensity=0.4, gamma=0.6, noise=0.8, bias=0.1)
+    drawn = [draw(seed, config, (8, 8, 8)) for seed in range(600)]
+    wanted = {"matrix": 0.2, "scale": 0.4, "shift": 0.4, "gamma": 0.6, "noise": 0.8, "bias": 0.1}
+    for name, share in wanted.items():
+        assert np.mean([getattr(one, name) is not None for one in drawn]) == pytest.approx(share, abs=0.06), name
