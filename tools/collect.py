@@ -1,9 +1,9 @@
 """Put one run's evidence together as ``docs/results/NAME.json``, from which ``tools/tables.py`` makes the tables.
 
-    .venv/bin/python tools/collect.py NAME 'Title of the row' RUN_FOLDER SCORES_JSON
+    .venv/bin/python tools/collect.py NAME 'Title of the row' RUN_FOLDER SCORES_JSON [COMMIT]
 
-RUN_FOLDER is what ``gliamap train`` wrote, SCORES_JSON what ``gliamap evaluate`` wrote. Commit, time and machine are
-those of the training: collect before changing the code, on the machine that trained.
+RUN_FOLDER is what ``gliamap train`` wrote, SCORES_JSON what ``gliamap evaluate`` wrote. Collect on the machine that
+trained. COMMIT is the one that trained, where the code has changed since (default: the one checked out).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT / "bench"))
 from run import commit, machine  # noqa: E402 (bench is no package)
 
 
-def run_facts(title: str, run: Path) -> dict[str, Any]:
+def run_facts(title: str, run: Path, trained_at: str) -> dict[str, Any]:
     """What the table of runs says of a training."""
     record, split = read_json(run / "run.json"), read_json(run / "split.json")
     with (run / "log.csv").open(encoding="utf-8", newline="") as file:
@@ -31,7 +31,7 @@ def run_facts(title: str, run: Path) -> dict[str, Any]:
     return {
         "title": title,
         "command": " ".join(record["command"]),
-        "commit": commit(),
+        "commit": trained_at,
         "seed": record["settings"]["train"]["seed"],
         "steps": int(last["step"]),
         "wall_seconds": float(last["seconds"]),
@@ -60,9 +60,9 @@ def as_text(run: dict[str, Any], evaluation: dict[str, Any]) -> str:
 
 def main() -> None:
     """Write the result named on the command line."""
-    name, title, run, scores = sys.argv[1:]
+    name, title, run, scores, *trained_at = sys.argv[1:]
     out = ROOT / "docs" / "results" / f"{name}.json"
-    write_text(out, as_text(run_facts(title, Path(run)), read_json(Path(scores))))
+    write_text(out, as_text(run_facts(title, Path(run), *(trained_at or [commit()])), read_json(Path(scores))))
     print(f"{out.relative_to(ROOT)} written; now make tables")
 
 
