@@ -210,7 +210,7 @@ def test_slices_of_0_and_255_against_slices_of_0_and_1(tmp_path: Path) -> None:
     assert found.summary.unit == "px"
     assert found.summary.regions[Region.WT].figures["dice"].mean == 1
     assert (found.prediction_conventions, found.reference_conventions) == (("binary",), ("binary255",))
-    assert found.notes == ()
+    assert [note.startswith("patients are not known") for note in found.notes] == [True]
 
 
 def test_visits_of_one_patient_are_averaged_first(tmp_path: Path) -> None:

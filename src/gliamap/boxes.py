@@ -105,6 +105,6 @@ def window_boxes(shape: Shape, patch: Shape, overlap: float) -> list[Box]:
 def _axis_starts(size: int, patch: int, overlap: float) -> list[int]:
     if size <= patch:
         return [(size - patch) // 2]
-    step = max(1, int(patch * (1 - overlap)))
+    step = max(1, int(patch * (1 - overlap) + 1e-9))
     count = -(-(size - patch) // step) + 1
     return [round(i * (size - patch) / (count - 1)) for i in range(count)]

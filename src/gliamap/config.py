@@ -123,7 +123,7 @@ class TrainConfig(Settings):
     validate_every: int = Field(default=250, ge=1)
     save_every_minutes: float = Field(default=5.0, gt=0)
     workers: int = Field(default=1, ge=0)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
 
 
 class WindowConfig(Settings):

@@ -16,6 +16,7 @@ from gliamap.cli.show import (
     print_table,
     progress_bar,
     remark,
+    remark_if_stopped,
     say,
 )
 
@@ -29,7 +30,9 @@ def prepare(
     modality: Annotated[
         list[str] | None, typer.Option(help="Modality to use (t1, t1c, t2, flair); repeat for more. Default: all.")
     ] = None,
-    labels: Annotated[str | None, typer.Option(help="Label convention, where the layout does not tell.")] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Label convention, such as brats2021, where the layout does not tell.")
+    ] = None,
     foreground: Annotated[
         Literal["brain", "head"] | None,
         typer.Option(help="What to normalise over: brain (skull-stripped) or head. Default: what the layout says."),
@@ -62,7 +65,7 @@ def prepare(
         spacing=spacing,
         overwrite=overwrite,
     )
-    with progress_bar("prepare") as progress:
+    with remark_if_stopped("the same command goes on"), progress_bar("prepare") as progress:
         done = run(data, out, options=options, progress=progress)
     patients = {entry.patient_id for entry in done.info.cases}
     if json:

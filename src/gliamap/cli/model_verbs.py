@@ -18,6 +18,7 @@ from gliamap.cli.show import (
     print_table,
     progress_bar,
     remark,
+    remark_if_stopped,
     say,
 )
 
@@ -25,35 +26,63 @@ if TYPE_CHECKING:
     from gliamap.train.loop import StepReport
     from gliamap.workflows.train import Trained
 
-Triple = tuple[int, int, int]
+# Options whose help needs more than a line.
+TestFold = Annotated[
+    int | None, typer.Option(help="Fold to test on, of the data set's own. Default: a fifth of the patients.")
+]
+ClosedFolds = Annotated[list[int] | None, typer.Option(help="Fold to use for nothing at all; repeatable.")]
+Widths = Annotated[
+    str | None, typer.Option(help="Feature channels a level. Default: 16,32,64,128,256; twice that in 2D.")
+]
+OutputKind = Annotated[
+    Literal["regions", "classes"], typer.Option(help="Overlapping WT/TC/ET, or the convention's labels.")
+]
+Patch = Annotated[
+    tuple[int, int, int] | None, typer.Option(help="Patch size X Y Z (Z = 1 for slices). Default: as the data.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on where the run in --out stopped; say all else as before.")]
+Labels = Annotated[
+    str | None,
+    typer.Option(help="Label convention to write, such as brats2023. Default: the input's, else the model's."),
+]
+Part = Annotated[
+    Literal["train", "val", "test"] | None, typer.Option(help="Only the cases of this part of the run's split.")
+]
+MinSize = Annotated[
+    float | None,
+    typer.Option(min=0, help="Remove connected parts below this, mL (images: pixels). Default: as the model says."),
+]
+Overlap = Annotated[
+    float | None, typer.Option(min=0, max=0.9, help="Overlap of windows, a share. Default: as the model says.")
+]
 
 
 def train(
     store: Annotated[Path, typer.Argument(help="Prepared data set (gliamap prepare).")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.")],
-    test_fold: Annotated[int | None, typer.Option(help="Shipped fold to keep for testing.")] = None,
-    closed_fold: Annotated[list[int] | None, typer.Option(help="Shipped fold not to touch at all; repeatable.")] = None,
-    split: Annotated[Path | None, typer.Option(help="Take the division of cases from this split.json.")] = None,
+    test_fold: TestFold = None,
+    closed_fold: ClosedFolds = None,
+    split: Annotated[Path | None, typer.Option(help="Divide the cases as this split.json does.")] = None,
     network: Annotated[str, typer.Option(help="dynunet or unet.")] = "dynunet",
     dims: Annotated[int | None, typer.Option(min=2, max=3, help="2 (slices) or 3. Default: as the data.")] = None,
-    widths: Annotated[str | None, typer.Option(help="Feature channels a level, such as 16,32,64,128.")] = None,
-    output: Annotated[
-        Literal["regions", "classes"], typer.Option(help="Overlapping WT/TC/ET, or the convention's labels.")
-    ] = "regions",
-    patch: Annotated[Triple | None, typer.Option(help="Patch size X Y Z (Z = 1 for slices).")] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Patches a step.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
+    widths: Widths = None,
+    output: OutputKind = "regions",
+    patch: Patch = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps. Default: 1000.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Patches a step. Default: 2; 16 in 2D.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Highest learning rate. Default: 0.001.")] = None,
     optimiser: Annotated[Literal["adamw", "sgd"] | None, typer.Option(help="Default: adamw.")] = None,
     schedule: Annotated[Literal["cosine", "poly"] | None, typer.Option(help="Default: cosine.")] = None,
     precision: Annotated[Literal["fp32", "bf16"] | None, typer.Option(help="Default: bf16 autocast.")] = None,
-    validate_every: Annotated[int | None, typer.Option(help="Steps between validations.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes that load patches.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of split, weights and patches.")] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --out stopped.")] = False,
+    validate_every: Annotated[int | None, typer.Option(help="Steps between validations. Default: 250.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that load patches. Default: 1.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of split, weights and patches.")] = 0,
+    resume: Resume = False,
     json: Json = False,
 ) -> None:
     """Train a network on a prepared data set.
+
+    Patients are divided into training, validation and test. After Ctrl-C, the same command with --resume goes on.
 
     Examples:
 
@@ -85,12 +114,8 @@ def train(
         output=output,
         config={"seed": seed} | {name: value for name, value in given.items() if value is not None},
     )
-    try:
-        with progress_bar("train") as progress:
-            done = run(store, out, options=options, resume=resume, observe=_watch(progress))
-    except KeyboardInterrupt:
-        remark(f"stopped; the same command with --resume goes on in {plain(out)}")
-        raise
+    with remark_if_stopped(f"the same command with --resume goes on in {plain(out)}"), progress_bar("train") as bar:
+        done = run(store, out, options=options, resume=resume, observe=_watch(bar))
     _print_trained(done, json=json)
 
 
@@ -139,30 +164,28 @@ def segment(
     source: Annotated[Path, typer.Argument(help="Case folder, folder of cases, image or folder of images.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for masks, numbers and pictures.")],
     model: Annotated[Path, typer.Option(help="Run folder of gliamap train, or a model folder.")],
-    labels: Annotated[
-        str | None, typer.Option(help="Label convention to write. Default: the input's, else the model's.")
-    ] = None,
+    labels: Labels = None,
     lossy: Annotated[bool, typer.Option("--lossy", help="Allow --labels to merge labels.")] = False,
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Write probabilities, too.")] = False,
     no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Write no mosaics.")] = False,
-    part: Annotated[
-        Literal["train", "val", "test"] | None, typer.Option(help="Only the cases of this part of the run's split.")
-    ] = None,
-    min_size: Annotated[
-        float | None, typer.Option(min=0, help="Remove connected parts smaller than this, mL (pixels for images).")
-    ] = None,
-    overlap: Annotated[float | None, typer.Option(min=0, max=0.9, help="Overlap of windows.")] = None,
+    part: Part = None,
+    min_size: MinSize = None,
+    overlap: Overlap = None,
     precision: Annotated[Literal["fp32", "bf16"] | None, typer.Option(help="Default: the fastest here.")] = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Segment scans: a mask on the input's own grid, volumes, and a picture for each case.
 
+    A case that fails does not stop the others: it is reported at the end, with exit code 1.
+
     Examples:
 
-    gliamap segment BraTS2021_00006 -o out --model run
+    gliamap segment BraTS2021_00006 -o masks --model run
 
-    gliamap segment BraTS2021_Validation -o out --model run --probabilities
+    gliamap segment BraTS2021_Validation -o masks --model run --probabilities
+
+    gliamap segment slices/images -o masks --model run --labels binary
     """
     from gliamap.workflows.segment import SegmentOptions
     from gliamap.workflows.segment import segment as run

@@ -65,6 +65,16 @@ def progress_bar(title: str) -> Iterator[Callable[[float, int, str], None]]:
         yield lambda done, total, note: bar.update(task, completed=done, total=total, note=plain(note))
 
 
+@contextmanager
+def remark_if_stopped(how_to_go_on: str) -> Iterator[None]:
+    """Say how to go on where the user stops what runs in the block (Ctrl-C)."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        remark(f"stopped; {how_to_go_on}")
+        raise
+
+
 def print_json(value: Any) -> None:
     """The result as one JSON document on standard output."""
     typer.echo(json.dumps(value, indent=2, allow_nan=False, default=str))

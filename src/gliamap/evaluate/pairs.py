@@ -32,6 +32,7 @@ _ENDINGS = ("", "-seg", "_seg")
 
 
 _BARE = ("the references are bare masks: every case counts as its own patient",)
+_UNKNOWN = "patients are not known: every case counts as its own, so the intervals are too narrow"
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def find_references(references: Path) -> tuple[tuple[Pair, ...], tuple[str, ...]
         return bare, _BARE
     without = len(found.cases) - len(pairs)
     notes = (f"{without} cases without a reference mask were passed over",) if without else ()
-    return pairs, notes
+    return pairs, notes if found.patients_known else (*notes, _UNKNOWN)
 
 
 def find_predictions(

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich import box
 from rich.table import Table
 
 from gliamap.evaluate.score import CaseScore, RegionScore
@@ -234,20 +235,24 @@ def _case_as_json(case: ScoredCase) -> dict[str, Any]:
 
 
 def as_rich_table(summary: Summary) -> Table:
-    """The terminal's table: one row a region, means over patients with their 95 % interval."""
+    """The terminal's table: one row a region, means over patients with their 95 % interval. Fits 80 columns."""
     distance, volume = (summary.unit, "px" if summary.unit == "px" else "mL")
+    names = ", ".join(f"{region.value} ({REGION_NAMES[region]})" for region in summary.regions)
     table = Table(
         title=f"{summary.patients} patients, {summary.cases} cases",
-        caption="mean over patients [95 % interval]; empty masks by the BraTS rule"
-        + (f"; {summary.missing} without a prediction, at their worst" if summary.missing else ""),
+        caption=f"{names}\nmean over patients [95 % interval]; empty masks by the BraTS rule"
+        + (f"\n{summary.missing} without a prediction, at their worst" if summary.missing else ""),
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
     )
-    for title in ("region", "Dice", f"HD95 {distance}", "IoU", "sensitivity", "precision", f"volume diff. {volume}"):
-        table.add_column(title, justify="left" if title == "region" else "right")
-    table.add_column("pooled Dice", justify="right")
+    table.add_column("region")
+    for title in ("Dice", f"HD95 {distance}", "IoU", "sens.", "prec.", f"volume\ndiff. {volume}", "pooled\nDice"):
+        table.add_column(title, justify="right")
     for region, found in summary.regions.items():
         figures = found.figures
         table.add_row(
-            f"{region.value} ({REGION_NAMES[region]})",
+            region.value,
             _cell(figures["dice"], 3),
             _cell(figures["hd95"], 1),
             _cell(figures["iou"], 3, interval=False),
@@ -265,4 +270,4 @@ def _cell(found: Estimate, digits: int, *, interval: bool = True) -> str:
     mean = f"{found.mean:.{digits}f}"
     if not interval or found.low is None or found.high is None:
         return mean
-    return f"{mean} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
+    return f"{mean}\n[{found.low:.{digits}f}, {found.high:.{digits}f}]"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gliamap.components import remove_small
 from gliamap.config import CleanUpConfig, OutputConfig
-from gliamap.labels import LabelMap, decode_classes, decode_regions, get_convention
+from gliamap.labels import LabelMap, Region, decode_classes, decode_regions, get_convention, region_mask
 
 
 def decode(
@@ -28,5 +28,6 @@ def decode(
     if clean_up.min_size > 0:
         # Rounded first: 0.07 mL is 70 voxels of 0.001 mL, not the 70.00000000000001 of the division.
         min_voxels = math.ceil(round(clean_up.min_size / voxel_size, 6))
-        labels[~remove_small(labels != 0, min_voxels)] = 0
+        tumour = region_mask(labels, Region.WT)
+        labels[tumour & ~remove_small(tumour, min_voxels)] = 0
     return labels

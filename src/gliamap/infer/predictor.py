@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
 from gliamap.case import Case, Prediction
 from gliamap.config import ModelSpec
 from gliamap.infer.decode import decode
@@ -47,10 +49,14 @@ class Predictor:
 
 
 def load_predictor(path: Path, precision: Precision | None = None) -> Predictor:
-    """Load a model folder or a run folder. ``precision`` defaults to bf16 where the processor is fast at it."""
+    """Load a model folder or a run folder. It runs on the GPU where there is one.
+
+    ``precision`` defaults to bf16 where the processor is fast at it.
+    """
     folder = resolve_model(path)
     spec = read_spec(folder)
     model = build_network(spec.network)
     load_weights(folder, model, spec)
-    chosen: Precision = precision or ("bf16" if cpu_has_fast_bf16() else "fp32")
-    return Predictor(spec, TorchEngine(model, spec, chosen))
+    on_gpu = torch.cuda.is_available()
+    fast: Precision = "bf16" if on_gpu or cpu_has_fast_bf16() else "fp32"
+    return Predictor(spec, TorchEngine(model.to("cuda" if on_gpu else "cpu"), spec, precision or fast))

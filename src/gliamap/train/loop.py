@@ -68,7 +68,6 @@ def train(job: Job, *, resume: bool = False, observe: Callable[[StepReport], Non
     config, spec = job.config, job.spec
     check_job(job)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.set_flush_denormal(True)  # vanishing activations would slow a CPU down tenfold
     torch.manual_seed(config.seed)
     model = build_network(spec.network).to(device)
     average = copy.deepcopy(model).requires_grad_(False)

@@ -25,7 +25,8 @@ def plain_settings() -> Iterator[None]:
         if first["type"] == "extra_forbidden":
             raise ConfigError(f"there is no setting called '{name}'", remedy="check its spelling") from error
         if first["type"] == "value_error":  # a message of ours
-            raise ConfigError(first["msg"].removeprefix("Value error, "), found=given) from error
+            what = first["msg"].removeprefix("Value error, ")
+            raise ConfigError(what, found=given, remedy="give another value") from error
         raise ConfigError(
             f"the setting '{name}' does not fit",
             found=given,

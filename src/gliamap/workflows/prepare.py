@@ -67,9 +67,9 @@ def prepare(
     """Prepare every labelled case of the data sets in ``sources`` into the folder ``store``.
 
     Cases that are already there, complete and from unchanged files, are kept, so an interrupted call goes on where
-    it stopped. A case that cannot be prepared does not stop the others; it is listed in ``failed``.
-    ``ConfigError`` where the store was made with other settings (unless ``overwrite``), ``LayoutError`` where a source
-    is not recognised or no case can be prepared.
+    it stopped. A case that cannot be prepared does not stop the others; it is listed in ``failed``. A single case
+    that fails raises its error. ``ConfigError`` where the store was made with other settings (unless ``overwrite``),
+    ``LayoutError`` where a source is not recognised or no case can be prepared.
     """
     options = options or PrepareOptions()
     if options.labels is not None:
@@ -94,12 +94,18 @@ def prepare(
                 write_case(store, prepare_case(case, config), origin=origin, convention=case.convention)
             entries.append(entry_of(store, files))
         except Exception as error:
+            if len(cases) == 1:
+                raise
             failed[files.case_id] = reason_of(error)
     if progress:
         progress(len(cases), len(cases), "")
     if not entries:
         first, why = next(iter(failed.items()))
-        raise LayoutError(f"none of the {len(cases)} cases could be prepared", found=f"{first}: {why}")
+        raise LayoutError(
+            f"none of the {len(cases)} cases could be prepared",
+            found=f"{first}: {why}",
+            remedy="--modality, --labels and --foreground say what the files do not tell",
+        )
     info = StoreInfo(
         prep=config,
         convention=_shared_convention(Counter(entry.convention for entry in entries)).name,

@@ -242,6 +242,8 @@ def _output_convention(files: CaseFiles, predictor: Predictor, options: SegmentO
     if options.labels is not None:
         return get_convention(options.labels), "asked for"
     own = get_convention(predictor.spec.output.convention)
+    if own.name in files.conventions:
+        return own, "the input's layout"
     for name in files.conventions:
         if set(own.tissues) <= set(get_convention(name).tissues):
             return get_convention(name), "the input's layout"

@@ -1,0 +1,285 @@
+"""The training loop: an interruption changes nothing, damage is never saved, what cannot begin is refused."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import make
+import tiny
+from gliamap.config import NetConfig, OutputConfig
+from gliamap.errors import ConfigError, FileError, LabelError, TrainingError
+from gliamap.io.checkpoint import read_spec
+from gliamap.labels import Region
+from gliamap.train import loop
+from gliamap.train.loop import Job, StepReport, check_job, train
+from gliamap.workflows.prepare import prepare
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three prepared phantoms."""
+    root = tmp_path_factory.mktemp("phantoms")
+    prepare([tiny.write_set(root / "scans", 3)], root / "store")
+    return root / "store"
+
+
+MakeJob = Callable[..., Job]
+
+
+@pytest.fixture
+def job(store: Path, tmp_path: Path) -> MakeJob:
+    """A job of six steps in a new folder of the given name: two cases to train on, one to validate on."""
+
+    def make_job(name: str = "run", **changes: Any) -> Job:
+        cases = ("Phantom_00001", "Phantom_00002"), ("Phantom_00003",)
+        return Job(store, *cases, tiny.config(**changes), tiny.spec(), tmp_path / name)
+
+    return make_job
+
+
+def log_of(job: Job) -> list[dict[str, str]]:
+    """The rows of the log without the clock."""
+    with (job.run / "log.csv").open(newline="") as stream:
+        return [{name: cell for name, cell in row.items() if name != "seconds"} for row in csv.DictReader(stream)]
+
+
+def assert_same_run(one: Job, other: Job) -> None:
+    """Weights of last and best, optimiser and log are the same to the last bit."""
+    for name in ("last", "best", "state.safetensors"):
+        assert tiny.same(tiny.weights(one.run / name), tiny.weights(other.run / name)), name
+    assert read_spec(one.run / "best") == read_spec(other.run / "best")
+    assert log_of(one) == log_of(other)
+
+
+def stop_at(step: int, error: type[BaseException] = KeyboardInterrupt) -> Callable[[StepReport], None]:
+    def observe(report: StepReport) -> None:
+        if report.step == step:
+            raise error
+
+    return observe
+
+
+def test_a_run_leaves_best_last_log_and_state(job: MakeJob) -> None:
+    reports: list[StepReport] = []
+    run = job()
+    spec = train(run, observe=reports.append)
+    assert [report.step for report in reports] == [1, 2, 3, 4, 5, 6]
+    assert [report.step for report in reports if report.dice] == [3, 6]
+    assert sorted(path.name for path in run.run.iterdir()) == ["best", "last", "log.csv", "state.safetensors"]
+    assert [row["step"] for row in log_of(run)] == ["3", "6"]
+    assert spec == read_spec(run.run / "best")
+    assert spec.metrics.keys() == {"step", *(f"validation_dice_{region}" for region in Region)}
+    best = max((r for r in reports if r.dice), key=lambda r: (sum(r.dice.values()), -r.step) if r.dice else (0.0, 0))
+    assert spec.metrics["step"] == best.step
+
+
+def test_what_is_kept_are_the_averaged_weights(job: MakeJob) -> None:
+    run = job()
+    train(run)
+    state, last = tiny.weights(run.run / "state.safetensors"), tiny.weights(run.run / "last")
+    assert all((state[f"average.{name}"] == value).all() for name, value in last.items())
+    assert any((state[f"model.{name}"] != value).any() for name, value in last.items())
+
+
+@pytest.mark.parametrize(("step", "optimiser"), [(1, "adamw"), (3, "sgd"), (4, "adamw"), (6, "adamw")])
+def test_resuming_after_an_interruption_equals_no_interruption(job: MakeJob, step: int, optimiser: str) -> None:
+    straight, broken = job("straight", optimiser=optimiser), job("broken", optimiser=optimiser)
+    train(straight)
+    with pytest.raises(KeyboardInterrupt):
+        train(broken, observe=stop_at(step))
+    train(broken, resume=True)
+    assert_same_run(straight, broken)
+
+
+def test_a_run_may_be_interrupted_again_and_again(job: MakeJob) -> None:
+    straight, broken = job("straight"), job("broken")
+    train(straight)
+    for step in range(1, 7):
+        with pytest.raises(KeyboardInterrupt):
+            train(broken, resume=step > 1, observe=stop_at(step))
+    train(broken, resume=True)
+    assert_same_run(straight, broken)
+
+
+def test_an_interrupted_validation_is_made_up_for(job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    straight, broken = job("straight"), job("broken")
+    train(straight)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(loop, "validate", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        train(broken)
+    assert log_of(broken) == []
+    reports: list[StepReport] = []
+    train(broken, resume=True, observe=reports.append)
+    assert [report.step for report in reports] == [3, 4, 5, 6]
+    assert_same_run(straight, broken)
+
+
+@pytest.mark.parametrize("where", ["update_average", "clip"])
+def test_ctrl_c_in_the_middle_of_a_step_saves_a_whole_one(
+    job: MakeJob, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    straight, broken = job("straight"), job("broken")
+    train(straight)
+    calls = 0
+
+    def interrupting(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == 4:
+                os.kill(os.getpid(), signal.SIGINT)
+            return function(*args)
+
+        return call
+
+    with tiny.listening_to_ctrl_c():
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            if where == "clip":  # the gradient is there, no weight is changed yet
+                patched.setattr(torch.nn.utils, "clip_grad_norm_", interrupting(torch.nn.utils.clip_grad_norm_))
+            else:  # the weights are changed, their average is not
+                patched.setattr(loop, "update_average", interrupting(loop.update_average))
+            train(broken)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    train(broken, resume=True)
+    assert_same_run(straight, broken)
+
+
+def test_a_killed_run_goes_on_from_the_last_save(job: MakeJob) -> None:
+    straight, killed = job("straight"), job("killed", save_every_minutes=1e-9)
+    train(straight)
+    with pytest.raises(RuntimeError):
+        train(killed, observe=stop_at(5, RuntimeError))
+    train(killed, resume=True)
+    assert_same_run(straight, killed)
+
+
+def test_a_run_killed_before_its_first_save_starts_over(job: MakeJob) -> None:
+    straight, killed = job("straight"), job("killed")
+    train(straight)
+    with pytest.raises(RuntimeError):
+        train(killed, observe=stop_at(4, RuntimeError))
+    assert not (killed.run / "state.safetensors").exists() and len(log_of(killed)) == 1
+    train(killed, resume=True)
+    assert_same_run(straight, killed)
+
+
+def test_resuming_a_finished_run_changes_nothing(job: MakeJob) -> None:
+    run = job()
+    train(run)
+    before = {name: (run.run / name).read_bytes() for name in ("log.csv", "last/model.json", "best/model.json")}
+    train(run, resume=True)
+    assert before == {name: (run.run / name).read_bytes() for name in before}
+
+
+def test_a_damaged_state_is_not_resumed(job: MakeJob) -> None:
+    run = job()
+    with pytest.raises(KeyboardInterrupt):
+        train(run, observe=stop_at(2))
+    path = run.run / "state.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(FileError, match="damaged"):
+        train(run, resume=True)
+
+
+def spoil(kind: str, at: int) -> Callable[..., Tensor]:
+    """The loss, spoilt at its call number ``at``: not a number itself, or with such a gradient."""
+    calls = 0
+    honest = loop.deeply_supervised
+
+    def loss(levels: list[Tensor], target: Tensor, output: str) -> Tensor:
+        nonlocal calls
+        calls += 1
+        value = honest(levels, target, output)  # type: ignore[arg-type]
+        if calls != at:
+            return value
+        return value * float("nan") if kind == "loss" else value + (levels[0] * 0).sum().sqrt()
+
+    return loss
+
+
+@pytest.mark.parametrize("kind", ["loss", "gradient"])
+def test_a_loss_that_is_not_finite_stops_and_damages_nothing(
+    job: MakeJob, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    whole, spoilt = job("whole", steps=4), job("spoilt", save_every_minutes=1e-9)
+    with pytest.raises(KeyboardInterrupt):
+        train(job("whole"), observe=stop_at(4))
+    monkeypatch.setattr(loop, "deeply_supervised", spoil(kind, at=5))
+    with pytest.raises(TrainingError, match=rf"the {kind} became nan at step 5.*--learning-rate"):
+        train(spoilt)
+    for name in ("best", "state.safetensors"):
+        assert tiny.same(tiny.weights(whole.run / name), tiny.weights(spoilt.run / name))
+    assert not (spoilt.run / "last").exists()
+
+
+def test_without_validation_cases_the_latest_counts_as_best(job: MakeJob) -> None:
+    reports: list[StepReport] = []
+    run = replace(job(), val_ids=())
+    assert train(run, observe=reports.append).metrics == {}
+    assert [report.dice for report in reports] == [None, None, {}, None, None, {}]
+    assert [row["step"] for row in log_of(run)] == ["3", "6"]
+    assert tiny.same(tiny.weights(run.run / "best"), tiny.weights(run.run / "last"))
+
+
+def test_deep_supervision_and_bf16_train(job: MakeJob) -> None:
+    base = job(steps=2, precision="bf16", validate_every=2)
+    network = NetConfig(dims=3, in_channels=4, out_channels=3, widths=(4, 4, 8), deep_supervision=True)
+    spec = train(replace(base, spec=base.spec.model_copy(update={"network": network})))
+    assert spec.network == network and spec.metrics["step"] == 2
+
+
+def test_classes_train_as_well_as_regions(job: MakeJob) -> None:
+    base = job(steps=3)
+    network = base.spec.network.model_copy(update={"out_channels": 4})
+    output = OutputConfig(kind="classes", convention="brats2021")
+    train(replace(base, spec=base.spec.model_copy(update={"network": network, "output": output})))
+    assert [float(row["loss"]) > 0 for row in log_of(base)] == [True]
+
+
+def test_slices_train(tmp_path: Path) -> None:
+    prepare([make.write_pairs(tmp_path / "pairs")], tmp_path / "store")
+    config = tiny.config(patch=(16, 16, 1), steps=2, batch=2)
+    run = Job(tmp_path / "store", ("1", "2"), ("3",), config, tiny.slice_spec(), tmp_path / "run")
+    assert "validation_dice_WT" in train(run).metrics
+
+
+@pytest.mark.parametrize(
+    ("network", "patch", "message"),
+    [
+        ({}, (16, 15, 16), "16x15x16 does not fit.*divisible by 2.*--patch"),
+        ({"widths": (4, 4, 4, 8)}, (16, 16, 12), "divisible by 8"),
+        ({"dims": 2}, (16, 16, 16), "third size of 1"),
+        ({}, (16, 16, 1), "does not fit"),
+        ({"name": "transformer"}, (16, 16, 16), "no network called 'transformer'.*unet"),
+        ({"deep_supervision": True}, (16, 16, 16), "no deep supervision"),
+    ],
+)
+def test_what_does_not_fit_is_refused(job: MakeJob, network: dict[str, Any], patch: Any, message: str) -> None:
+    base = job(patch=patch)
+    changed = NetConfig.model_validate(base.spec.network.model_dump() | network)
+    run = replace(base, spec=base.spec.model_copy(update={"network": changed}))
+    with pytest.raises(ConfigError, match=message):
+        train(run)
+    assert not run.run.exists()
+
+
+def test_no_case_to_train_on_is_refused(job: MakeJob) -> None:
+    with pytest.raises(ConfigError, match=r"no case to train on.*--test-fold"):
+        check_job(replace(job(), train_ids=()))
+
+
+def test_regions_that_could_not_be_decoded_are_refused_at_once(job: MakeJob) -> None:
+    base = job()
+    children = OutputConfig(kind="regions", convention="brats-ped")
+    with pytest.raises(LabelError, match="class outputs"):
+        check_job(replace(base, spec=base.spec.model_copy(update={"output": children})))

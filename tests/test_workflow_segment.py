@@ -1,0 +1,532 @@
+"""The verb 'segment': masks on the input's own grid and in its own labels, and nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+
+import make
+import tiny
+from gliamap.config import OutputConfig
+from gliamap.errors import ConfigError, FileError, GliamapError, LabelError, LayoutError, OutputError
+from gliamap.io.images import read_mask
+from gliamap.labels import Tissue, get_convention
+from gliamap.sources.splits import Split, write_split
+from gliamap.workflows import segment as verb
+from gliamap.workflows.prepare import prepare
+from gliamap.workflows.segment import SegmentOptions, segment
+
+PLAIN = SegmentOptions(pictures=False)
+ALWAYS, NEVER = 50.0, -50.0
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Path:
+    """Three BraTS 2021 cases on three kinds of grid; they are no phantoms."""
+    make.write_brats_set(tmp_path / "scans")
+    return tmp_path / "scans"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A model for real cases with random weights."""
+    return tiny.write_model(tmp_path / "model")
+
+
+def name(number: int) -> str:
+    return f"BraTS2021_{number:05d}"
+
+
+def sidecar(out: Path, case_id: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((out / f"{case_id}.json").read_text())
+    return content
+
+
+def values_in(path: Path) -> set[int]:
+    """The labels in a mask, background apart."""
+    return set(np.unique(np.asarray(nib.Nifti1Image.from_filename(path).dataobj)).tolist()) - {0}
+
+
+def test_each_case_gets_a_mask_numbers_and_a_picture(scans: Path, model: Path, tmp_path: Path) -> None:
+    done = segment(scans, tmp_path / "out", model=model)
+    assert tiny.files_in(tmp_path / "out") == sorted(
+        name(n) + suffix for n in range(3) for suffix in (".json", ".nii.gz", "_mosaic.png")
+    )
+    assert [summary["case_id"] for summary in done.cases] == [name(0), name(1), name(2)]
+    assert done.failed == {} and done.cases[1] == sidecar(tmp_path / "out", name(1))
+    with Image.open(tmp_path / "out" / f"{name(0)}_mosaic.png") as picture:
+        assert picture.format == "PNG" and picture.width > 500
+
+
+def with_codes(folder: Path, *, qform: int, sform: int, units: tuple[str, str]) -> None:
+    for path in folder.iterdir():
+        image = nib.Nifti1Image.from_filename(path)
+        copy = nib.Nifti1Image(np.asarray(image.dataobj).copy(), None, image.header)
+        copy.set_qform(image.affine, qform)
+        copy.set_sform(image.affine, sform)
+        copy.header.set_xyzt_units(*units)
+        copy.to_filename(path)
+
+
+@pytest.mark.parametrize("kind", make.KINDS)
+@pytest.mark.parametrize(
+    ("qform", "sform", "units"), [(1, 1, ("mm", "sec")), (2, 0, ("mm", "unknown")), (0, 4, ("mm", "msec"))]
+)
+def test_the_mask_has_exactly_the_grid_and_header_of_the_scan(
+    tmp_path: Path, model: Path, kind: str, qform: int, sform: int, units: tuple[str, str]
+) -> None:
+    folder = make.write_brats(tmp_path / "scans", tiny.phantom(kind=kind))
+    with_codes(folder, qform=qform, sform=sform, units=units)
+    out = tmp_path / "out"
+    segment(folder, out, model=model, options=SegmentOptions(pictures=False, probabilities=True))
+    scan = nib.Nifti1Image.from_filename(folder / f"{folder.name}_t1.nii.gz")
+    mask = nib.Nifti1Image.from_filename(out / f"{folder.name}.nii.gz")
+    probabilities = nib.Nifti1Image.from_filename(out / f"{folder.name}_probabilities.nii.gz")
+    assert mask.shape == scan.shape and mask.get_data_dtype() == np.uint8
+    assert probabilities.shape == (*scan.shape, 3) and probabilities.get_data_dtype() == np.float32
+    for made in (mask, probabilities):
+        assert np.array_equal(made.affine, scan.affine)
+        for field in ("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "srow_x"):
+            assert np.array_equal(made.header[field], scan.header[field]), field
+        assert made.header["xyzt_units"] == scan.header["xyzt_units"]
+        assert np.array_equal(made.header["pixdim"][:4], scan.header["pixdim"][:4])
+
+
+def test_probabilities_agree_with_the_mask(tmp_path: Path, model: Path) -> None:
+    folder = make.write_brats(tmp_path / "scans", tiny.phantom(kind="flipped"))
+    segment(folder, tmp_path / "out", model=model, options=SegmentOptions(pictures=False, probabilities=True))
+    mask = np.asarray(nib.Nifti1Image.from_filename(tmp_path / "out" / f"{folder.name}.nii.gz").dataobj)
+    probabilities = np.asarray(
+        nib.Nifti1Image.from_filename(tmp_path / "out" / f"{folder.name}_probabilities.nii.gz").dataobj
+    )
+    assert probabilities.min() >= 0 and probabilities.max() <= 1
+    assert np.array_equal(mask > 0, (probabilities > 0.5).any(axis=-1))
+
+
+@pytest.mark.parametrize(
+    ("layout", "own", "expected"),
+    [
+        ("brats2021", "brats2021", "brats2021"),
+        ("brats2021", "brats2023", "brats2021"),
+        ("brats2023", "brats2021", "brats2023"),
+        ("brats2023", "brats2024", "brats2024"),
+        ("brats2021", "msd", "brats2021"),
+    ],
+)
+def test_the_mask_speaks_as_the_input_does(tmp_path: Path, layout: str, own: str, expected: str) -> None:
+    spec = tiny.spec(output=OutputConfig(kind="regions", convention=own))
+    model = tiny.write_model(tmp_path / "model", spec, bias=(ALWAYS, ALWAYS, ALWAYS))
+    folder = tiny.write_set(tmp_path / "scans", 1, convention=layout) / next((tmp_path / "scans").iterdir()).name
+    (summary,) = segment(folder, tmp_path / "out", model=model, options=PLAIN).cases
+    assert (summary["label_convention"], summary["label_convention_from"]) == (expected, "the input's layout")
+    (enhancing,) = get_convention(expected).region_values(get_convention(expected).regions[-1])
+    assert values_in(tmp_path / "out" / f"{folder.name}.nii.gz") == {enhancing}
+    assert enhancing == {"brats2021": 4, "brats2023": 3, "brats2024": 3}[expected]
+
+
+def test_a_binary_model_is_not_made_to_speak_brats(scans: Path, tmp_path: Path) -> None:
+    net = tiny.spec().network.model_copy(update={"out_channels": 1})
+    spec = tiny.spec(network=net, output=OutputConfig(kind="regions", convention="binary"))
+    model = tiny.write_model(tmp_path / "model", spec, bias=(ALWAYS,))
+    (summary,) = segment(scans / name(0), tmp_path / "out", model=model, options=PLAIN).cases
+    assert (summary["label_convention"], summary["label_convention_from"]) == ("binary", "the model's own")
+    assert summary["regions"].keys() == {"WT"}
+
+
+def test_labels_asked_for_are_written(scans: Path, model: Path, tmp_path: Path) -> None:
+    options = SegmentOptions(pictures=False, labels="msd")
+    model = tiny.write_model(tmp_path / "edema", bias=(ALWAYS, NEVER, NEVER))
+    done = segment(scans, tmp_path / "out", model=model, options=options)
+    assert {s["label_convention_from"] for s in done.cases} == {"asked for"} and done.notes == ()
+    assert values_in(tmp_path / "out" / f"{name(0)}.nii.gz") == {1}
+    assert done.cases[0]["labels"]["1"]["name"] == "ED" and done.cases[0]["labels"]["1"]["size"] > 0
+
+
+def test_labels_that_would_merge_are_refused_before_any_work(scans: Path, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(LabelError, match=r"has no value in the label convention binary.*--lossy"):
+        segment(scans, out, model=model, options=SegmentOptions(labels="binary"))
+    with pytest.raises(LabelError, match="no label convention called 'brats'"):
+        segment(scans, out, model=model, options=SegmentOptions(labels="brats"))
+    assert not out.exists()
+
+
+def test_lossy_merges_and_says_so(scans: Path, tmp_path: Path) -> None:
+    model = tiny.write_model(tmp_path / "model", bias=(ALWAYS, ALWAYS, NEVER))
+    options = SegmentOptions(pictures=False, labels="brats2012", lossy=True)
+    done = segment(scans, tmp_path / "out", model=model, options=options)
+    assert values_in(tmp_path / "out" / f"{name(0)}.nii.gz") == {2}
+    assert done.notes == (
+        "'necrotic / non-enhancing core' is written as 'tumour core' (brats2012 has no label for it)",
+        "'enhancing tumour' is written as 'tumour core' (brats2012 has no label for it)",
+    )
+    assert done.cases[0]["labels"].keys() == {"1", "2"}
+
+
+def test_a_model_that_never_says_rc_may_write_for_those_who_know_none(scans: Path, tmp_path: Path) -> None:
+    spec = tiny.spec(output=OutputConfig(kind="regions", convention="brats2024"))
+    model = tiny.write_model(tmp_path / "model", spec)
+    assert segment(scans, tmp_path / "a", model=model, options=SegmentOptions(labels="brats2021")).failed == {}
+    classes = tiny.spec(
+        network=spec.network.model_copy(update={"out_channels": 5}),
+        output=OutputConfig(kind="classes", convention="brats2024"),
+    )
+    model = tiny.write_model(tmp_path / "classes", classes)
+    with pytest.raises(LabelError, match="resection cavity"):
+        segment(scans, tmp_path / "b", model=model, options=SegmentOptions(labels="brats2021"))
+
+
+def test_volumes_by_eye(scans: Path, tmp_path: Path) -> None:
+    model = tiny.write_model(tmp_path / "model", bias=(ALWAYS, ALWAYS, NEVER))
+    (summary,) = segment(scans / name(0), tmp_path / "out", model=model, options=PLAIN).cases
+    mask = np.asarray(nib.Nifti1Image.from_filename(tmp_path / "out" / f"{name(0)}.nii.gz").dataobj)
+    millilitres = round(int((mask == 1).sum()) * 1.0 * 1.5 * 2.0 / 1000, 4)
+    assert summary["unit"] == "mL"
+    assert summary["regions"] == {"WT": millilitres, "TC": millilitres, "ET": 0}
+    assert {value: label["size"] for value, label in summary["labels"].items()} == {"1": millilitres, "2": 0, "4": 0}
+    assert summary["warnings"] == [] and summary["seconds"] > 0 and "medical device" in summary["notice"]
+    assert summary["model"]["name"] == "tiny" and len(summary["model"]["weights_sha256"]) == 64
+    assert summary["mask"] == f"{name(0)}.nii.gz"
+    assert str(tmp_path) not in json.dumps(summary)
+
+
+def test_no_tumour_is_a_warning(scans: Path, tmp_path: Path) -> None:
+    model = tiny.write_model(tmp_path / "model", bias=(NEVER, NEVER, NEVER))
+    (summary,) = segment(scans / name(1), tmp_path / "out", model=model).cases
+    assert summary["warnings"] == ["no tumour found"]
+    assert values_in(tmp_path / "out" / f"{name(1)}.nii.gz") == set()
+    assert (tmp_path / "out" / f"{name(1)}_mosaic.png").is_file()
+
+
+def test_a_part_is_removed_where_it_is_smaller_than_asked(scans: Path, tmp_path: Path) -> None:
+    model = tiny.write_model(tmp_path / "model", bias=(ALWAYS, NEVER, NEVER))
+    (whole,) = segment(scans / name(0), tmp_path / "a", model=model, options=PLAIN).cases
+    size = whole["regions"]["WT"]
+    for limit, expected in ((size, size), (size + 0.01, 0)):
+        options = SegmentOptions(pictures=False, min_size=limit, overwrite=True)
+        (summary,) = segment(scans / name(0), tmp_path / "b", model=model, options=options).cases
+        assert summary["regions"]["WT"] == expected and summary["clean_up"] == {"min_size": limit}
+
+
+def test_windows_may_overlap_as_asked(scans: Path, model: Path, tmp_path: Path) -> None:
+    options = SegmentOptions(pictures=False, overlap=0.25, precision="fp32")
+    (summary,) = segment(scans / name(0), tmp_path / "out", model=model, options=options).cases
+    assert summary["window"] == {"patch": [16, 16, 16], "overlap": 0.25, "batch": 1}
+    for option in ({"overlap": 1.5}, {"min_size": -1.0}):
+        with pytest.raises(ConfigError, match=f"'{next(iter(option))}' does not fit"):
+            segment(scans, tmp_path / "x", model=model, options=SegmentOptions.model_validate(option))
+
+
+def test_existing_outputs_are_kept(scans: Path, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    segment(scans / name(1), out, model=model)
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    with pytest.raises(OutputError, match=rf"3 files are there already, such as .*{name(1)}.*--overwrite"):
+        segment(scans, out, model=model, options=PLAIN)
+    assert before == {path: path.read_bytes() for path in out.iterdir()}
+    (out / f"{name(1)}.nii.gz").unlink()
+    with pytest.raises(OutputError, match=r"2 files .*\.json"):
+        segment(scans, out, model=model)
+
+
+def test_overwriting_leaves_no_picture_of_the_old_mask(scans: Path, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    segment(scans, out, model=model, options=SegmentOptions(probabilities=True))
+    (out / "notes.txt").write_text("mine")
+    segment(scans / name(1), out, model=model, options=SegmentOptions(pictures=False, overwrite=True))
+    left = [path for path in tiny.files_in(out) if path.startswith(name(1))]
+    assert left == [f"{name(1)}.json", f"{name(1)}.nii.gz"]
+    assert len(tiny.files_in(out)) == 2 * 4 + 2 + 1
+
+
+BROKEN = ["truncated", "not NIfTI", "missing", "other grid", "only the mask", "empty file"]
+
+
+def break_case(folder: Path, how: str) -> str:
+    """Break a case; returns what the message should name."""
+    t2 = folder / f"{folder.name}_t2.nii.gz"
+    if how == "truncated":
+        t2.write_bytes(t2.read_bytes()[:-200])
+    elif how == "not NIfTI":
+        t2.write_bytes(b"DICM" * 500)
+    elif how == "empty file":
+        t2.write_bytes(b"")
+    elif how == "missing":
+        t2.unlink()
+        return "lacks t2"
+    elif how == "other grid":
+        nib.Nifti1Image(np.ones((5, 6, 7), np.int16), np.eye(4)).to_filename(t2)
+    elif how == "only the mask":
+        for path in folder.iterdir():
+            if not path.name.endswith("_seg.nii.gz"):
+                path.unlink()
+        return "lacks"
+    return t2.name
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_broken_case_does_not_stop_the_others(scans: Path, model: Path, tmp_path: Path, how: str) -> None:
+    expected = break_case(scans / name(0), how)
+    done = segment(scans, tmp_path / "out", model=model, options=PLAIN)
+    assert list(done.failed) == [name(0)] and expected in done.failed[name(0)]
+    assert "To do:" in done.failed[name(0)]
+    assert [summary["case_id"] for summary in done.cases] == [name(1), name(2)]
+    assert tiny.files_in(tmp_path / "out") == [f"{name(n)}{suffix}" for n in (1, 2) for suffix in (".json", ".nii.gz")]
+
+
+@pytest.mark.parametrize("how", [how for how in BROKEN if how != "only the mask"])
+def test_a_single_broken_case_is_an_error_that_leaves_nothing(
+    scans: Path, model: Path, tmp_path: Path, how: str
+) -> None:
+    expected = break_case(scans / name(1), how)
+    with pytest.raises(GliamapError, match=expected) as caught:
+        segment(scans / name(1), tmp_path / "out", model=model)
+    assert caught.value.remedy and caught.value.exit_code == 2
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("error", [ValueError("odd"), MemoryError("no room"), RuntimeError("torch")])
+def test_what_nobody_foresaw_in_one_case_does_not_stop_the_others(
+    scans: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    honest = verb.draw_mosaic
+
+    def odd(case: Any, *args: Any, **options: Any) -> None:
+        honest(case, *args, **options)
+        if case.case_id == name(1):
+            raise error
+
+    monkeypatch.setattr(verb, "draw_mosaic", odd)
+    done = segment(scans, tmp_path / "out", model=model)
+    assert done.failed == {name(1): f"unexpected {type(error).__name__}: {error}"}
+    assert len(done.cases) == 2
+    assert not [path for path in tiny.files_in(tmp_path / "out") if name(1) in path or ".part-" in path]
+    with pytest.raises(type(error)):  # alone, it is shown in full
+        segment(scans / name(1), tmp_path / "alone", model=model)
+    assert tiny.files_in(tmp_path / "alone") == []
+
+
+def test_an_interruption_leaves_whole_cases_only(
+    scans: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = verb.write_json
+
+    def stop(path: Path, data: Any) -> None:
+        if name(1) in path.name:
+            raise KeyboardInterrupt
+        honest(path, data)
+
+    monkeypatch.setattr(verb, "write_json", stop)
+    with pytest.raises(KeyboardInterrupt):
+        segment(scans, tmp_path / "out", model=model, options=PLAIN)
+    assert tiny.files_in(tmp_path / "out") == [f"{name(0)}.json", f"{name(0)}.nii.gz"]
+
+
+def test_a_full_disk_stops_at_once(scans: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OutputError("the mask cannot be written", found="No space left on device")
+
+    monkeypatch.setattr(verb, "write_mask", full)
+    with pytest.raises(OutputError, match="No space left"):
+        segment(scans, tmp_path / "out", model=model)
+    assert tiny.files_in(tmp_path / "out") == []
+
+
+def test_a_model_of_phantoms_is_refused_on_anything_else(scans: Path, tmp_path: Path) -> None:
+    model = tiny.write_model(tmp_path / "model", tiny.spec(phantom_only=True))
+    for source in (scans, scans / name(1)):
+        with pytest.raises(ConfigError, match=r"trained on phantoms.*no phantom of gliamap.*--model"):
+            segment(source, tmp_path / "out", model=model)
+    assert not (tmp_path / "out").exists()
+    phantoms = tiny.write_set(tmp_path / "phantoms", 1)
+    (summary,) = segment(phantoms, tmp_path / "out", model=model, options=PLAIN).cases
+    assert summary["model"]["phantom_only"]
+
+
+def test_slices_get_png_masks_of_their_own_size(tmp_path: Path) -> None:
+    pairs = make.write_pairs(tmp_path / "pairs")
+    model = tiny.write_model(tmp_path / "model", tiny.slice_spec(), bias=(ALWAYS,))
+    options = SegmentOptions(probabilities=True)
+    done = segment(pairs / "images", tmp_path / "out", model=model, options=options)
+    assert tiny.files_in(tmp_path / "out") == sorted(
+        f"{n}{suffix}" for n in (1, 2, 3) for suffix in (".json", ".png", "_mosaic.png", "_probabilities.nii.gz")
+    )
+    with Image.open(tmp_path / "out" / "1.png") as mask:
+        assert (mask.size, mask.mode) == ((33, 26), "L")
+    values, _ = read_mask(tmp_path / "out" / "1.png")
+    summary = done.cases[0]
+    assert set(np.unique(values)) <= {0, 1}
+    assert (summary["unit"], summary["regions"]["WT"]) == ("pixels", int((values == 1).sum()))
+    assert (summary["label_convention"], summary["label_convention_from"]) == ("binary", "the model's own")
+
+
+@pytest.mark.parametrize("own", ["binary", "binary255"])
+def test_a_data_set_that_allows_both_binary_conventions_gets_the_models(tmp_path: Path, own: str) -> None:
+    pairs = make.write_pairs(tmp_path / "pairs", 1)
+    model = tiny.write_model(tmp_path / "model", tiny.slice_spec(convention=own), bias=(ALWAYS,))
+    (summary,) = segment(pairs, tmp_path / "out", model=model).cases
+    assert (summary["label_convention"], summary["label_convention_from"]) == (own, "the input's layout")
+
+
+def test_a_single_image_is_segmented(tmp_path: Path) -> None:
+    pairs = make.write_pairs(tmp_path / "pairs", 2)
+    model = tiny.write_model(tmp_path / "model", tiny.slice_spec())
+    done = segment(pairs / "images" / "2.png", tmp_path / "out", model=model)
+    assert [summary["case_id"] for summary in done.cases] == ["2"]
+    assert (tmp_path / "out" / "2.png").is_file()
+
+
+def test_a_broken_image_does_not_stop_the_others(tmp_path: Path) -> None:
+    pairs = make.write_pairs(tmp_path / "pairs")
+    (pairs / "images" / "2.png").write_bytes(b"\x89PNG but no more")
+    model = tiny.write_model(tmp_path / "model", tiny.slice_spec())
+    done = segment(pairs / "images", tmp_path / "out", model=model)
+    assert list(done.failed) == ["2"] and "2.png" in done.failed["2"] and len(done.cases) == 2
+
+
+def test_a_network_for_slices_goes_through_a_volume_slice_by_slice(scans: Path, tmp_path: Path) -> None:
+    spec = tiny.slice_spec(modalities=make.MODALITIES, convention="brats2021")
+    model = tiny.write_model(tmp_path / "model", spec)
+    seen: list[tuple[float, int, str]] = []
+    (summary,) = segment(
+        scans / name(2), tmp_path / "out", model=model, options=PLAIN, progress=lambda *step: seen.append(step)
+    ).cases
+    mask = nib.Nifti1Image.from_filename(tmp_path / "out" / f"{name(2)}.nii.gz")
+    assert mask.shape == make.SHAPES["oblique"] and summary["unit"] == "mL"
+    assert len(seen) > 15  # one window a slice at least
+
+
+def test_a_network_for_volumes_is_refused_on_slices(tmp_path: Path) -> None:
+    pairs = make.write_pairs(tmp_path / "pairs")
+    net = tiny.spec().network.model_copy(update={"in_channels": 1})
+    prep = tiny.slice_spec().prep
+    model = tiny.write_model(tmp_path / "model", tiny.spec(network=net, prep=prep))
+    with pytest.raises(ConfigError, match=r"takes volumes, .*1\.png is a single slice"):
+        segment(pairs / "images", tmp_path / "out", model=model)
+    assert not (tmp_path / "out").exists()
+
+
+def test_progress_moves_within_a_case(scans: Path, model: Path, tmp_path: Path) -> None:
+    seen: list[tuple[float, int, str]] = []
+    segment(scans, tmp_path / "out", model=model, options=PLAIN, progress=lambda *step: seen.append(step))
+    assert seen[0] == (0, 3, name(0)) and seen[-1] == (3, 3, "")
+    done = [step[0] for step in seen]
+    assert done == sorted(done) and any(0 < step < 1 for step in done)
+
+
+def write_run(run: Path, model: Path, split: Split) -> Path:
+    shutil.copytree(model, run / "best")
+    write_split(run / "split.json", split)
+    return run
+
+
+@pytest.mark.parametrize("inner", ["", "best"])
+def test_a_part_of_the_runs_split(scans: Path, model: Path, tmp_path: Path, inner: str) -> None:
+    split = Split(train=(name(0), "Elsewhere"), val=(), test=(name(2),), seed=0)
+    run = write_run(tmp_path / "run", model, split)
+    options = SegmentOptions(pictures=False, part="test")
+    done = segment(scans, tmp_path / "out", model=run / inner, options=options)
+    assert [summary["case_id"] for summary in done.cases] == [name(2)]
+    with pytest.raises(LayoutError, match="no case here belongs to the part 'val'"):
+        segment(scans, tmp_path / "out", model=run / inner, options=SegmentOptions(part="val"))
+
+
+def test_a_part_needs_a_split(scans: Path, model: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"has no split\.json"):
+        segment(scans, tmp_path / "out", model=model, options=SegmentOptions(part="test"))
+
+
+def test_a_part_may_leave_one_case(scans: Path, model: Path, tmp_path: Path) -> None:
+    break_case(scans / name(2), "truncated")
+    run = write_run(tmp_path / "run", model, Split(train=(), val=(), test=(name(2),), seed=0))
+    with pytest.raises(FileError, match=r"_t2\.nii\.gz is damaged"):
+        segment(scans, tmp_path / "out", model=run, options=SegmentOptions(part="test"))
+
+
+def test_what_gliamap_made_is_not_taken_for_scans(scans: Path, model: Path, tmp_path: Path) -> None:
+    prepare([scans], tmp_path / "store")
+    segment(scans, tmp_path / "masks", model=model)
+    run = write_run(tmp_path / "run", model, Split(train=(), val=(), test=(), seed=0))
+    (run / "run.json").write_text("{}")
+    Image.new("L", (30, 30)).save(run / "curves.png")
+    for source, what in (
+        (tmp_path / "store", "a prepared data set"),
+        (tmp_path / "masks", "an output of gliamap segment"),
+        (run, "a run of gliamap train"),
+        (model, "a model"),
+    ):
+        with pytest.raises(LayoutError, match=f"{source} is {what}"):
+            segment(source, tmp_path / "out", model=model)
+
+
+def test_the_scans_are_never_in_danger(tmp_path: Path) -> None:
+    images = make.write_pairs(tmp_path / "pairs") / "images"
+    before = {path: path.read_bytes() for path in images.iterdir()}
+    model = tiny.write_model(tmp_path / "model", tiny.slice_spec())
+    for source in (images, images / "1.png", tmp_path / "pairs"):
+        with pytest.raises(OutputError, match="holds the scans themselves"):
+            segment(source, images, model=model, options=SegmentOptions(overwrite=True))
+    assert before == {path: path.read_bytes() for path in images.iterdir()}
+
+
+@pytest.mark.parametrize("kind", ["empty", "missing", "other files"])
+def test_what_is_no_scan_is_refused(model: Path, tmp_path: Path, kind: str) -> None:
+    source = tmp_path / "scans"
+    if kind != "missing":
+        source.mkdir()
+    if kind == "other files":
+        (source / "report.pdf").write_bytes(b"%PDF")
+    with pytest.raises(LayoutError, match=str(source)) as caught:
+        segment(source, tmp_path / "out", model=model)
+    assert caught.value.remedy or caught.value.expected
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", ["missing", "no model", "no weights", "other weights", "damaged spec"])
+def test_a_model_that_is_none_is_refused(scans: Path, model: Path, tmp_path: Path, kind: str) -> None:
+    if kind == "missing":
+        model = tmp_path / "nowhere"
+    elif kind == "no model":
+        model = scans
+    elif kind == "no weights":
+        (model / "weights.safetensors").unlink()
+    elif kind == "other weights":
+        (model / "weights.safetensors").write_bytes(b"0" * 100)
+    else:
+        (model / "model.json").write_text('{"name": "tiny"}')
+    with pytest.raises(FileError, match=str(model)):
+        segment(scans, tmp_path / "out", model=model)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("below", [False, True])
+def test_an_output_that_is_a_file_is_refused(scans: Path, model: Path, tmp_path: Path, below: bool) -> None:
+    (tmp_path / "out").write_text("mine")
+    out = tmp_path / "out" / "masks" if below else tmp_path / "out"
+    with pytest.raises(OutputError, match="out"):
+        segment(scans, out, model=model)
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_voxels_that_are_not_finite_are_a_warning(scans: Path, model: Path, tmp_path: Path) -> None:
+    path = scans / name(1) / f"{name(1)}_t2.nii.gz"
+    image = nib.Nifti1Image.from_filename(path)
+    data = np.asarray(image.dataobj, np.float32).copy()
+    data[0, 0, :2] = np.nan
+    nib.Nifti1Image(data, image.affine).to_filename(path)
+    (summary,) = segment(scans / name(1), tmp_path / "out", model=model, options=PLAIN).cases
+    assert summary["warnings"][0] == f"{path.name}: 2 voxels that are not finite were read as 0"
+
+
+def test_edema_alone_is_edema(scans: Path, tmp_path: Path) -> None:
+    model = tiny.write_model(tmp_path / "model", bias=(ALWAYS, NEVER, NEVER))
+    segment(scans / name(0), tmp_path / "out", model=model, options=PLAIN)
+    (edema,) = (v for v, tissue in get_convention("brats2021").values.items() if tissue == Tissue.ED)
+    assert values_in(tmp_path / "out" / f"{name(0)}.nii.gz") == {edema}

@@ -1,0 +1,290 @@
+"""The verb 'train': from a store to a run folder that explains itself, and back into it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import make
+import tiny
+from gliamap.config import PrepConfig
+from gliamap.errors import ConfigError, FileError, OutputError
+from gliamap.io.store import StoreEntry, StoreInfo, read_store, write_store
+from gliamap.labels import Region
+from gliamap.sources.splits import Split, SplitOptions, read_split, write_split
+from gliamap.train.loop import StepReport
+from gliamap.workflows import train as verb
+from gliamap.workflows.prepare import prepare
+from gliamap.workflows.train import TrainOptions, plan, train
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five prepared phantoms: three to train on, one to validate on, one to test on."""
+    root = tmp_path_factory.mktemp("phantoms")
+    prepare([tiny.write_set(root / "scans", 5)], root / "store")
+    return root / "store"
+
+
+def with_folds(store: Path, copy: Path, folds: dict[int, int]) -> Path:
+    """The store again, with a fold for each phantom."""
+    info = read_store(store)
+    cases = tuple(entry.model_copy(update={"fold": folds[number]}) for number, entry in enumerate(info.cases, start=1))
+    copy.mkdir()
+    (copy / "cases").symlink_to(store / "cases")
+    write_store(copy, info.model_copy(update={"cases": cases}))
+    return copy
+
+
+@pytest.fixture
+def stubbed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The jobs that would be run, for tests that need no training."""
+    jobs: list[Any] = []
+
+    def note(job: Any, **_: Any) -> Any:
+        jobs.append(job)
+        return job.spec
+
+    monkeypatch.setattr(verb, "run_training", note)
+    return jobs
+
+
+def interrupted(store: Path, run: Path, options: TrainOptions, *, at: int = 4) -> None:
+    def observe(report: StepReport) -> None:
+        if report.step == at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(store, run, options=options, observe=observe)
+
+
+def test_the_run_folder_explains_itself(store: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    done = train(store, run, options=tiny.options())
+    assert sorted(path.name for path in run.iterdir()) == [
+        *("best", "curves.png", "last", "log.csv", "run.json", "split.json", "state.safetensors")
+    ]
+    assert done.run == run and done.split == read_split(run / "split.json")
+    record = json.loads((run / "run.json").read_text())
+    assert record["settings"]["train"]["steps"] == 6 and record["settings"]["network"]["widths"] == [4, 8]
+    assert record["data"] == {"fingerprint": read_store(store).fingerprint, "cases": 5}
+    assert record["versions"].keys() >= {"gliamap", "torch", "monai", "python"}
+    assert {"settings", "data", "versions", "machine", "command"} == record.keys()
+    assert done.spec.metrics["step"] in (3, 6) and 0 <= done.spec.metrics["validation_dice_WT"] <= 1
+    assert (done.spec.name, done.spec.phantom_only, done.spec.planes) == ("run", True, ())
+    assert done.spec.training_data["fingerprint"] == record["data"]["fingerprint"]
+
+
+def test_interrupted_and_resumed_is_as_in_one_go(store: Path, tmp_path: Path) -> None:
+    one, two = tmp_path / "one" / "run", tmp_path / "two" / "run"
+    straight = train(store, one, options=tiny.options())
+    interrupted(store, two, tiny.options())
+    resumed = train(store, two, options=tiny.options(), resume=True)
+    assert tiny.same(tiny.weights(one / "last"), tiny.weights(two / "last"))
+    assert resumed.spec == straight.spec and resumed.split == straight.split
+    steps = [line.split(",")[0] for line in (two / "log.csv").read_text().splitlines()]
+    assert steps == ["step", "3", "6"]
+    assert (two / "curves.png").stat().st_size > 0
+
+
+def test_a_run_is_never_overwritten(store: Path, tmp_path: Path, stubbed: list[Any]) -> None:
+    run = tmp_path / "run"
+    train(store, run, options=tiny.options())
+    before = (run / "run.json").read_bytes()
+    with pytest.raises(OutputError, match=r"holds a run already.*--resume"):
+        train(store, run, options=tiny.options(steps=7))
+    assert (run / "run.json").read_bytes() == before and len(stubbed) == 1
+    with pytest.raises(OutputError, match="is a prepared data set"):
+        train(store, store, options=tiny.options())
+    with pytest.raises(OutputError, match="is a file"):
+        train(store, run / "run.json", options=tiny.options())
+
+
+@pytest.mark.parametrize(
+    ("other", "name"),
+    [
+        (tiny.options(steps=7), "train.steps 7"),
+        (tiny.options(seed=1), "train.seed 1"),
+        (tiny.options().model_copy(update={"widths": (4, 4, 8)}), r"network.widths \[4, 4, 8\]"),
+        (tiny.options().model_copy(update={"output": "classes"}), "output.kind classes"),
+        (tiny.options().model_copy(update={"split": SplitOptions(seed=3)}), "split.seed 3"),
+    ],
+)
+def test_resuming_with_other_settings_is_refused(
+    store: Path, tmp_path: Path, stubbed: list[Any], other: TrainOptions, name: str
+) -> None:
+    train(store, tmp_path / "run", options=tiny.options())
+    before = tiny.files_in(tmp_path), (tmp_path / "run" / "run.json").read_bytes()
+    with pytest.raises(ConfigError, match=name):
+        train(store, tmp_path / "run", options=other, resume=True)
+    assert before == (tiny.files_in(tmp_path), (tmp_path / "run" / "run.json").read_bytes())
+
+
+def test_what_does_not_change_the_result_may_change_on_resuming(
+    store: Path, tmp_path: Path, stubbed: list[Any]
+) -> None:
+    train(store, tmp_path / "run", options=tiny.options())
+    train(store, tmp_path / "run", options=tiny.options(workers=1, save_every_minutes=1.0), resume=True)
+    assert [job.config.workers for job in stubbed] == [0, 1]
+
+
+def test_resuming_with_other_data_is_refused(store: Path, tmp_path: Path, stubbed: list[Any]) -> None:
+    train(store, tmp_path / "run", options=tiny.options())
+    changed = with_folds(store, tmp_path / "other", dict.fromkeys(range(1, 6), 0))
+    with pytest.raises(ConfigError, match=r"data\.fingerprint"):
+        train(changed, tmp_path / "run", options=tiny.options(), resume=True)
+
+
+def test_resuming_with_another_division_is_refused(store: Path, tmp_path: Path, stubbed: list[Any]) -> None:
+    options = tiny.options().model_copy(update={"split_file": tmp_path / "split.json"})
+    ids = [f"Phantom_{n:05d}" for n in range(1, 6)]
+    write_split(tmp_path / "split.json", Split(train=tuple(ids[:3]), val=(ids[3],), test=(ids[4],), seed=0))
+    train(store, tmp_path / "run", options=options)
+    write_split(tmp_path / "split.json", Split(train=tuple(ids[:2]), val=(ids[3],), test=(ids[4],), seed=0))
+    with pytest.raises(ConfigError, match="divided in another way"):
+        train(store, tmp_path / "run", options=options, resume=True)
+
+
+def test_nothing_to_resume_is_said(store: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"holds no run to resume.*without --resume"):
+        train(store, tmp_path / "run", options=tiny.options(), resume=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_damaged_state_is_said(store: Path, tmp_path: Path) -> None:
+    interrupted(store, tmp_path / "run", tiny.options(), at=1)
+    (tmp_path / "run" / "state.safetensors").write_bytes(b"damaged")
+    with pytest.raises(FileError, match=r"state\.safetensors is damaged.*another folder"):
+        train(store, tmp_path / "run", options=tiny.options(), resume=True)
+
+
+def test_the_test_fold_and_the_closed_fold_are_kept_away(store: Path, tmp_path: Path, stubbed: list[Any]) -> None:
+    folded = with_folds(store, tmp_path / "folded", {1: 0, 2: 0, 3: 1, 4: 2, 5: 0})
+    options = tiny.options().model_copy(update={"split": SplitOptions(test_fold=1, closed_folds=(2,))})
+    split = train(folded, tmp_path / "run", options=options).split
+    assert sorted((*split.train, *split.val)) == ["Phantom_00001", "Phantom_00002", "Phantom_00005"]
+    assert split.test == ("Phantom_00003",)
+    assert split.left_out == {"Phantom_00004": "fold 2 is closed"}
+    assert {*stubbed[0].train_ids, *stubbed[0].val_ids} == {*split.train, *split.val}
+
+
+def test_a_split_file_is_taken_as_it_is(store: Path, tmp_path: Path, stubbed: list[Any]) -> None:
+    wanted = Split(train=("Phantom_00004",), val=("Phantom_00001",), test=("Somebody",), seed=7)
+    write_split(tmp_path / "split.json", wanted)
+    options = tiny.options().model_copy(update={"split_file": tmp_path / "split.json"})
+    assert train(store, tmp_path / "run", options=options).split == wanted
+    assert (stubbed[0].train_ids, stubbed[0].val_ids) == (("Phantom_00004",), ("Phantom_00001",))
+
+
+@pytest.mark.parametrize(
+    ("split", "options", "message"),
+    [
+        (("Phantom_00001", "Phantom_00004"), {"closed_folds": (2,)}, "Phantom_00004: fold 2 is closed"),
+        (("Phantom_00001", "Somebody"), {}, "does not have.*Somebody"),
+        (("Phantom_00001",), {"test_fold": 1}, "--split and --test-fold"),
+        (("Phantom_00001",), {"closed_folds": (9,)}, "folds asked for"),
+        ((), {}, "no case to train on"),
+    ],
+)
+def test_a_split_file_that_contradicts_the_rest_is_refused(
+    store: Path, tmp_path: Path, split: tuple[str, ...], options: dict[str, Any], message: str
+) -> None:
+    folded = with_folds(store, tmp_path / "folded", {1: 0, 2: 0, 3: 1, 4: 2, 5: 0})
+    write_split(tmp_path / "split.json", Split(train=split, val=("Phantom_00002",), test=(), seed=0))
+    chosen = tiny.options().model_copy(
+        update={"split": SplitOptions.model_validate(options), "split_file": tmp_path / "split.json"}
+    )
+    with pytest.raises(ConfigError, match=message):
+        train(folded, tmp_path / "run", options=chosen)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "config", "message"),
+    [
+        ({}, {"steps": 0}, "'steps' does not fit.*Found: 0.*greater than or equal to 1"),
+        ({}, {"patch": (0, 0, 0)}, "'patch' does not fit"),
+        ({}, {"stepz": 3}, "no setting called 'stepz'"),
+        ({}, {"precision": "fp16"}, "'precision' does not fit.*'fp32' or 'bf16'"),
+        ({"widths": (16,)}, {}, "at least two levels"),
+        ({"widths": (16, 0)}, {}, "'widths' does not fit"),
+        ({"overlap": 1.0}, {}, "'overlap' does not fit"),
+        ({"network": "vit"}, {}, "no network called 'vit'"),
+        ({}, {"patch": (15, 16, 16)}, "divisible by 2"),
+        ({"dims": 2}, {}, "third size of 1"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused_before_anything_is_written(
+    store: Path, tmp_path: Path, changes: dict[str, Any], config: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        train(store, tmp_path / "run", options=tiny.options(**config).model_copy(update=changes))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_is_no_store_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="gliamap prepare"):
+        train(make.write_pairs(tmp_path / "pairs"), tmp_path / "run")
+
+
+def info_of(*shapes: tuple[int, int, int], names: str = "Case_{}") -> StoreInfo:
+    """A store of cases of these shapes."""
+    cases = tuple(
+        StoreEntry(
+            case_id=names.format(number),
+            patient_id=str(number),
+            fold=None,
+            exclude_when_test_fold=(),
+            convention="brats2023",
+            shape=shape,
+            voxels=dict.fromkeys(Region, 1),
+        )
+        for number, shape in enumerate(shapes)
+    )
+    return StoreInfo(
+        prep=PrepConfig(modalities=("t1", "t1c")),
+        convention="brats2023",
+        layouts=("brats",),
+        patients_known=True,
+        cases=cases,
+    )
+
+
+def test_defaults_fit_volumes() -> None:
+    spec, config = plan(info_of((130, 170, 140), (140, 180, 50), (150, 160, 40)), TrainOptions(), "run")
+    assert (config.patch, config.batch) == ((64, 64, 64), 2)
+    net = spec.network
+    assert (net.name, net.dims, net.in_channels, net.out_channels) == ("dynunet", 3, 2, 3)
+    assert net.widths == (16, 32, 64, 128, 256) and net.deep_supervision
+    assert spec.window.patch == config.patch and spec.output.convention == "brats2023"
+    assert not spec.phantom_only
+
+
+def test_patches_cover_the_median_case_rounded_up_to_what_the_network_divides_by() -> None:
+    options = TrainOptions(network="unet", widths=(4, 8, 8))
+    spec, config = plan(info_of((30, 21, 50), (33, 21, 50), (90, 21, 50)), options, "run")
+    assert config.patch == (36, 24, 52) and not spec.network.deep_supervision
+
+
+def test_defaults_fit_slices() -> None:
+    spec, config = plan(info_of((200, 300, 1), (210, 310, 1)), TrainOptions(output="classes"), "run")
+    assert (config.patch, config.batch) == ((208, 256, 1), 16)
+    assert (spec.network.dims, spec.network.out_channels) == (2, 4)
+    assert spec.network.widths == (32, 64, 128, 256, 512)
+
+
+def test_a_network_for_slices_may_learn_from_volumes_and_not_the_reverse() -> None:
+    _, config = plan(info_of((100, 90, 80)), TrainOptions(dims=2), "run")
+    assert config.patch == (112, 96, 1)
+    with pytest.raises(ConfigError, match="cannot learn from single slices"):
+        plan(info_of((100, 90, 1)), TrainOptions(dims=3), "run")
+
+
+def test_only_phantoms_alone_make_a_model_for_phantoms_only() -> None:
+    shapes = ((32, 32, 32),) * 2
+    assert plan(info_of(*shapes, names="Phantom_{:05d}"), TrainOptions(), "run")[0].phantom_only
+    mixed = info_of(*shapes, names="Phantom_{:05d}").cases + info_of(*shapes).cases[:1]
+    assert not plan(info_of().model_copy(update={"cases": mixed}), TrainOptions(), "run")[0].phantom_only
