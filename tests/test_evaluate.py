@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from gliamap.evaluate.score import CaseScore, score_case, score_missing
-from gliamap.evaluate.table import ScoredCase, as_json, as_rich_table, case_rows, estimate, summarise
 from gliamap.labels import LabelMap, Region, Tissue
 from gliamap.metrics.overlap import Counts
+from gliamap.scoring.score import CaseScore, score_case, score_missing
+from gliamap.scoring.table import ScoredCase, as_json, as_rich_table, case_rows, estimate, summarise
 from gliamap.volume import Grid, image_grid
 
 ALL = tuple(Region)

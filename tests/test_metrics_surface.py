@@ -15,10 +15,10 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from gliamap.boxes import Shape
-from gliamap.evaluate.score import score_case
 from gliamap.io.nifti import read_labels
 from gliamap.labels import Region, get_convention, to_tissue
 from gliamap.metrics.surface import _areas, _lengths, hd95
+from gliamap.scoring.score import score_case
 
 UNIT = (1.0, 1.0, 1.0)
 WORST = 374.0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pkgutil
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,7 @@ LIGHT = [
     "gliamap.config",
     "gliamap.io.nifti",
     "gliamap.sources.detect",
-    "gliamap.evaluate.table",
+    "gliamap.scoring.table",
 ]
 
 
@@ -34,6 +36,13 @@ def test_public_names() -> None:
 def test_public_functions_are_documented() -> None:
     for name in PUBLIC[1:]:
         assert getattr(gliamap, name).__doc__
+
+
+def test_no_module_hides_a_public_function() -> None:
+    """A sub-package named like a verb would replace it as soon as it is imported (decision 0006)."""
+    for module in pkgutil.walk_packages(gliamap.__path__, "gliamap."):
+        import_module(module.name)
+    assert all(callable(getattr(gliamap, name)) for name in PUBLIC[1:])
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -10,9 +10,9 @@ import pytest
 
 import collect
 import tables
-from gliamap.evaluate.score import score_case
-from gliamap.evaluate.table import ScoredCase, as_json, summarise
 from gliamap.labels import Region, Tissue
+from gliamap.scoring.score import score_case
+from gliamap.scoring.table import ScoredCase, as_json, summarise
 from make import case
 from tables import filled
 

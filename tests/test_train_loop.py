@@ -20,8 +20,8 @@ from gliamap.config import NetConfig, OutputConfig
 from gliamap.errors import ConfigError, FileError, LabelError, TrainingError
 from gliamap.io.checkpoint import read_spec
 from gliamap.labels import Region
-from gliamap.train import loop
-from gliamap.train.loop import Job, StepReport, check_job, train
+from gliamap.training import loop
+from gliamap.training.loop import Job, StepReport, check_job, train
 from gliamap.workflows.prepare import prepare
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from gliamap.config import TrainConfig
-from gliamap.train.optim import learning_rate, make_optimiser, update_average
+from gliamap.training.optim import learning_rate, make_optimiser, update_average
 
 
 def config(schedule: str = "cosine", *, steps: int = 110, warmup: int = 10, optimiser: str = "adamw") -> TrainConfig:

@@ -11,8 +11,8 @@ from torch import nn
 
 from gliamap.config import TrainConfig
 from gliamap.errors import FileError
-from gliamap.train.optim import make_optimiser, update_average
-from gliamap.train.state import Progress, load_state, save_state
+from gliamap.training.optim import make_optimiser, update_average
+from gliamap.training.state import Progress, load_state, save_state
 
 
 class Trainee:
@@ -108,7 +108,7 @@ def test_an_interrupted_save_keeps_the_old_state(tmp_path: Path, monkeypatch: py
     def stop(*_args: object, **_more: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gliamap.train.state.save_file", stop)
+    monkeypatch.setattr("gliamap.training.state.save_file", stop)
     with pytest.raises(KeyboardInterrupt):
         trainee.save(path, Progress(step=2))
     assert trainee.load(path).step == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gliamap.train.track import CsvLog
+from gliamap.training.track import CsvLog
 
 
 def test_rows_by_eye(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from gliamap.config import CleanUpConfig, ModelSpec, OutputConfig, PrepConfig, W
 from gliamap.io.store import write_case
 from gliamap.labels import Region, Tissue
 from gliamap.prep.tumour_index import build_tumour_index
-from gliamap.train.validate import validate
+from gliamap.training.validate import validate
 from gliamap.volume import Grid
 
 SHAPE: Shape = (10, 6, 4)

@@ -15,7 +15,7 @@ from gliamap.errors import ConfigError, FileError, OutputError
 from gliamap.io.store import StoreEntry, StoreInfo, read_store, write_store
 from gliamap.labels import Region
 from gliamap.sources.splits import Split, SplitOptions, read_split, write_split
-from gliamap.train.loop import StepReport
+from gliamap.training.loop import StepReport
 from gliamap.workflows import train as verb
 from gliamap.workflows.prepare import prepare
 from gliamap.workflows.train import TrainOptions, plan, train

@@ -110,7 +110,7 @@ def evaluate(
 
     gliamap evaluate out data --split run/split.json --part test -o scores
     """
-    from gliamap.evaluate.table import as_json, as_rich_table
+    from gliamap.scoring.table import as_json, as_rich_table
     from gliamap.workflows.evaluate import EvaluateOptions
     from gliamap.workflows.evaluate import evaluate as run
 

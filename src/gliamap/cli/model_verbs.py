@@ -23,7 +23,7 @@ from gliamap.cli.show import (
 )
 
 if TYPE_CHECKING:
-    from gliamap.train.loop import StepReport
+    from gliamap.training.loop import StepReport
     from gliamap.workflows.train import Trained
 
 # Options whose help needs more than a line.
@@ -247,7 +247,7 @@ def demo(
 
     gliamap demo -o somewhere-else
     """
-    from gliamap.evaluate.table import as_json, as_rich_table
+    from gliamap.scoring.table import as_json, as_rich_table
     from gliamap.workflows.demo import demo as run
 
     with progress_bar("demo") as progress:

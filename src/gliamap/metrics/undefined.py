@@ -18,7 +18,7 @@ empty reference is 0 where the prediction is empty as well, and has no value (``
 the worst there, and means leave such a case out.
 
 A case without a prediction is not an empty prediction: it takes the worst of every figure, even where the reference
-is empty; see :mod:`gliamap.evaluate.score`.
+is empty; see :mod:`gliamap.scoring.score`.
 """
 
 from __future__ import annotations

@@ -14,7 +14,9 @@ from pydantic import Field
 from gliamap import __version__
 from gliamap.config import Settings
 from gliamap.errors import ConfigError, OutputError
-from gliamap.evaluate.pairs import (
+from gliamap.io.atomic import write_json, write_text
+from gliamap.labels import Convention, Region, get_convention
+from gliamap.scoring.pairs import (
     Pair,
     find_predictions,
     find_references,
@@ -22,10 +24,8 @@ from gliamap.evaluate.pairs import (
     read_reference,
     reference_conventions,
 )
-from gliamap.evaluate.score import score_case, score_missing
-from gliamap.evaluate.table import ScoredCase, Summary, as_json, case_rows, summarise
-from gliamap.io.atomic import write_json, write_text
-from gliamap.labels import Convention, Region, get_convention
+from gliamap.scoring.score import score_case, score_missing
+from gliamap.scoring.table import ScoredCase, Summary, as_json, case_rows, summarise
 from gliamap.sources.splits import read_split
 from gliamap.workflows.examples import draw_examples
 

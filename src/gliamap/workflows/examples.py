@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from gliamap.evaluate.pairs import Pair, read_prediction
-from gliamap.evaluate.table import ScoredCase
 from gliamap.io.cases import read_case
 from gliamap.labels import Convention
 from gliamap.report.figures import MosaicOptions, draw_mosaic
 from gliamap.report.gallery import GalleryItem, draw_gallery
+from gliamap.scoring.pairs import Pair, read_prediction
+from gliamap.scoring.table import ScoredCase
 from gliamap.sources.detect import scan
 
 

@@ -24,8 +24,8 @@ from gliamap.nets.zoo import DEEP_SUPERVISION
 from gliamap.report.curves import draw_curves
 from gliamap.sources.phantom import PHANTOM_PREFIX
 from gliamap.sources.splits import Split, SplitOptions, make_split, read_split, write_split
-from gliamap.train.loop import Job, StepReport, check_job
-from gliamap.train.loop import train as run_training
+from gliamap.training.loop import Job, StepReport, check_job
+from gliamap.training.loop import train as run_training
 from gliamap.workflows.failures import plain_settings
 
 _FREE = frozenset({"train.workers", "train.save_every_minutes"})

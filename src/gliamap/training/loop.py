@@ -25,10 +25,10 @@ from gliamap.labels import Region, decode_regions, get_convention
 from gliamap.losses import deeply_supervised
 from gliamap.nets.zoo import build_network, heads, size_divisor
 from gliamap.sampling.dataset import Batch, PatchDataset, batches
-from gliamap.train.optim import learning_rate, make_optimiser, update_average
-from gliamap.train.state import Progress, load_state, save_state
-from gliamap.train.track import CsvLog
-from gliamap.train.validate import validate
+from gliamap.training.optim import learning_rate, make_optimiser, update_average
+from gliamap.training.state import Progress, load_state, save_state
+from gliamap.training.track import CsvLog
+from gliamap.training.validate import validate
 
 LOG_EVERY = 10
 STATE = "state.safetensors"

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from rich import box
 from rich.table import Table
 
-from gliamap.evaluate.score import CaseScore, RegionScore
 from gliamap.labels import REGION_NAMES, Region, Tissue
 from gliamap.metrics import overlap
 from gliamap.metrics.overlap import Counts
+from gliamap.scoring.score import CaseScore, RegionScore
 from gliamap.volume import Unit
 
 ET_LEAST_ML = 1.0
@@ -69,7 +69,7 @@ class Estimate:
 class RegionSummary:
     """One region over a cohort.
 
-    ``figures`` holds an estimate for every figure of :class:`~gliamap.evaluate.score.RegionScore`. ``pooled_dice`` is
+    ``figures`` holds an estimate for every figure of :class:`~gliamap.scoring.score.RegionScore`. ``pooled_dice`` is
     the Dice of the voxel counts summed over all cases, which favours large tumours. ``dice_where_present`` leaves out
     the cases whose reference lacks the region: the 'mean Dice' of many slice-wise studies.
     """
