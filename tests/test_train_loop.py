@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from gliamap.config import NetConfig, OutputConfig
 from gliamap.errors import ConfigError, FileError, LabelError, TrainingError
 from gliamap.io.checkpoint import read_spec
 from gliamap.labels import Region
+from gliamap.nets.zoo import build_network
 from gliamap.training import loop
 from gliamap.training.loop import Job, StepReport, check_job, train
 from gliamap.workflows.prepare import prepare
@@ -283,3 +284,47 @@ def test_regions_that_could_not_be_decoded_are_refused_at_once(job: MakeJob) -> 
     children = OutputConfig(kind="regions", convention="brats-ped")
     with pytest.raises(LabelError, match="class outputs"):
         check_job(replace(base, spec=base.spec.model_copy(update={"output": children})))
+
+
+def test_a_row_written_twice_by_an_interruption_stands_once(job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    straight, broken = job("straight"), job("broken")
+    train(straight)
+
+    class Interrupted(loop.CsvLog):
+        def add(self, values: Mapping[str, float]) -> None:
+            super().add(values)
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(loop, "CsvLog", Interrupted)
+        train(broken)
+    assert [row["step"] for row in log_of(broken)] == ["3"]
+    train(broken, resume=True)
+    assert_same_run(straight, broken)
+
+
+@pytest.mark.parametrize(("scores", "step"), [((0.5, 0.4), 3), ((0.4, 0.5), 6), ((0.5, 0.5), 3)])
+def test_the_best_is_the_first_with_the_highest_score(
+    job: MakeJob, monkeypatch: pytest.MonkeyPatch, scores: tuple[float, float], step: int
+) -> None:
+    coming = iter(scores)
+    monkeypatch.setattr(loop, "validate", lambda *_: dict.fromkeys(Region, next(coming)))
+    run = job()
+    assert train(run).metrics["step"] == step
+    assert tiny.same(tiny.weights(run.run / "best"), tiny.weights(run.run / "last")) == (step == 6)
+
+
+def test_the_average_forgets_the_first_weights(job: MakeJob) -> None:
+    run = job(steps=2)
+    torch.manual_seed(run.config.seed)
+    first = {name: value.numpy().copy() for name, value in build_network(run.spec.network).state_dict().items()}
+    with pytest.raises(KeyboardInterrupt):
+        train(run, observe=stop_at(1))
+    one = tiny.weights(run.run / "state.safetensors")
+    train(run, resume=True)
+    two = tiny.weights(run.run / "state.safetensors")
+    for name, start in first.items():
+        after_one = 1 / 10 * start + 9 / 10 * one[f"model.{name}"]
+        after_two = 2 / 11 * after_one + 9 / 11 * two[f"model.{name}"]
+        assert one[f"average.{name}"] == pytest.approx(after_one, abs=1e-6)
+        assert two[f"average.{name}"] == pytest.approx(after_two, abs=1e-6)
