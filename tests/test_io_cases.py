@@ -147,8 +147,8 @@ def test_a_slice_and_its_mask(tmp_path: Path) -> None:
 def test_masks_go_back_to_the_kind_of_the_input(tmp_path: Path, files: CaseFiles) -> None:
     case = read_case(files)
     assert case.labels is not None
-    assert mask_suffix(files.reference) == ".nii.gz"
-    write_mask(tmp_path / "mask.nii.gz", case.labels, files.reference)
+    assert mask_suffix(next(iter(files.modalities.values()))) == ".nii.gz"
+    write_mask(tmp_path / "mask.nii.gz", case.labels, next(iter(files.modalities.values())))
     values, grid = read_mask_file(tmp_path / "mask.nii.gz")
     np.testing.assert_array_equal(values, case.labels)
     assert grid.same_as(case.grid)
@@ -164,10 +164,10 @@ def test_masks_go_back_to_the_kind_of_the_input(tmp_path: Path, files: CaseFiles
 def test_probabilities_put_regions_last(tmp_path: Path, files: CaseFiles) -> None:
     case = read_case(files)
     probs = np.random.default_rng(0).random((3, *case.grid.shape), np.float32)
-    write_probabilities(tmp_path / "p.nii.gz", probs, files.reference)
+    write_probabilities(tmp_path / "p.nii.gz", probs, next(iter(files.modalities.values())))
     written = nib.load(tmp_path / "p.nii.gz")
     np.testing.assert_array_equal(np.asanyarray(written.dataobj)[..., 1], probs[1])
-    np.testing.assert_array_equal(written.affine, nib.load(files.reference).affine)
+    np.testing.assert_array_equal(written.affine, nib.load(next(iter(files.modalities.values()))).affine)
 
 
 def test_probabilities_of_an_image_become_nifti(tmp_path: Path) -> None:

@@ -263,3 +263,11 @@ def test_natural_order() -> None:
     assert sorted(["10", "9", "a10", "a9", "a9b", ""], key=natural_key) == ["", "9", "10", "a9", "a9b", "a10"]
     assert summarise("abcde") == "a, b, c and 2 more"
     assert summarise("ab") == "a, b"
+
+
+@pytest.mark.parametrize("kind", [("images", "masks"), ("training_images", "training_labels")])
+def test_two_masks_of_one_name_are_refused(tmp_path: Path, kind: tuple[str, str]) -> None:
+    for name in (f"{kind[0]}/0.png", f"{kind[1]}/0.png", f"{kind[1]}/0.tif"):
+        touch(tmp_path / name)
+    with pytest.raises(LayoutError, match=r"several masks of one name.*Found: 0\.png, 0\.tif"):
+        scan(tmp_path)

@@ -55,12 +55,16 @@ def test_folds_and_exclusions_of_a_manifest(tmp_path: Path) -> None:
         CaseIdentity("3", "3"),
     ]
     assert not data.patients_known
+    assert data.notes == ("1 cases have no row in manifest.csv: 3",)
 
 
 def test_patients_of_a_manifest(tmp_path: Path) -> None:
     pairs(tmp_path, "BRATS_001_z46", "BRATS_002_z46", "BRATS_003_z46", kind="training")
     (tmp_path / "manifest.csv").write_text(MSD, encoding="utf-8")
-    assert [i.patient_id for i in identities(scan(tmp_path))] == ["7", "7", "BRATS_003"]
+    data = scan(tmp_path)
+    assert [i.patient_id for i in identities(data)] == ["7", "7", "BRATS_003"]
+    assert not data.patients_known
+    assert data.notes == ("manifest.csv names no patient for 1 cases: BRATS_003_z46",)
 
 
 def test_a_manifest_that_knows_every_patient_makes_patients_known(tmp_path: Path) -> None:
@@ -73,8 +77,57 @@ def test_a_manifest_that_knows_every_patient_makes_patients_known(tmp_path: Path
 
 def test_a_manifest_about_something_else_is_passed_over(tmp_path: Path) -> None:
     pairs(tmp_path, "1")
-    (tmp_path / "manifest.csv").write_text("name,colour\n1,red\n")
-    assert identities(scan(tmp_path)) == [CaseIdentity("1", "1")]
+    (tmp_path / "manifest.csv").write_text("name,patient\n1,red\n")
+    data = scan(tmp_path)
+    assert identities(data) == [CaseIdentity("1", "1")]
+    assert data.notes == ("manifest.csv was passed over: no column file, image, case_id, id, case",)
+    (tmp_path / "manifest.csv").write_text("id,colour\n1,red\n")
+    (note,) = scan(tmp_path).notes
+    assert note.startswith("manifest.csv was passed over: no column patient_group, patient, patient_id, fold")
+
+
+@pytest.mark.parametrize("column", ["case_id", "id", "case", "file", "image"])
+def test_case_ids_with_dots(tmp_path: Path, column: str) -> None:
+    brats(tmp_path, "anna", "anna.1", "W39_1998.09.19")
+    rows = "anna,a\nanna.1,b\nW39_1998.09.19,c\n"
+    (tmp_path / "manifest.csv").write_text(f"{column},patient_id\n{rows}")
+    data = scan(tmp_path)
+    assert {i.case_id: i.patient_id for i in identities(data)} == {"anna": "a", "anna.1": "b", "W39_1998.09.19": "c"}
+    assert (data.patients_known, data.notes) == (True, ())
+
+
+def test_the_column_that_names_cases_is_taken(tmp_path: Path) -> None:
+    brats(tmp_path, "A", "B")
+    (tmp_path / "manifest.csv").write_text("file,case_id,patient_id\nA/x_t1.nii.gz,A,p\nB/x_t1.nii.gz,B,p\n")
+    data = scan(tmp_path)
+    assert [i.patient_id for i in identities(data)] == ["p", "p"]
+    assert data.notes == ()
+
+
+@pytest.mark.parametrize("rows", ["A,p\nB,\n", "A,p\nB\n", "A,p\nB, \n", "A,p\n"])
+def test_a_case_without_a_patient_makes_patients_unknown(tmp_path: Path, rows: str) -> None:
+    brats(tmp_path, "A", "B")
+    (tmp_path / "manifest.csv").write_text(f"case_id,patient_id\n{rows}")
+    data = scan(tmp_path)
+    assert [i.patient_id for i in identities(data)] == ["p", "B"]
+    assert not data.patients_known
+    assert data.notes == ("manifest.csv names no patient for 1 cases: B",)
+
+
+def test_rows_without_a_case_are_told(tmp_path: Path) -> None:
+    pairs(tmp_path, "1")
+    (tmp_path / "manifest.csv").write_text("image,patient\n1.png,p\n2.png,q\n3.png,r\n4.png,s\n5.png,t\n")
+    data = scan(tmp_path)
+    assert data.patients_known
+    assert data.notes == ("4 rows of manifest.csv match no case: 2.png, 3.png, 4.png and 1 more",)
+
+
+def test_one_image_beside_a_manifest_of_many(tmp_path: Path) -> None:
+    touch(tmp_path / "1.png")
+    (tmp_path / "manifest.csv").write_text("image,patient\n1.png,p\n2.png,q\n")
+    data = scan(tmp_path / "1.png")
+    assert identities(data) == [CaseIdentity("1", "p")]
+    assert data.notes == ()
 
 
 def test_a_damaged_manifest_names_file_and_line(tmp_path: Path) -> None:

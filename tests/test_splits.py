@@ -140,6 +140,29 @@ def test_neighbours_stay_together_where_patients_are_not_known() -> None:
     assert not split.patients_known
 
 
+def test_one_stray_case_does_not_divide_the_known_patients() -> None:
+    known = [CaseIdentity(f"p{n % 10}-{n // 10}", f"p{n % 10}") for n in range(50)]  # neighbours differ
+    split = make_split([*known, CaseIdentity("stray", "stray")], SplitOptions(patients_known=False))
+    for part in (split.train, split.val, split.test):
+        assert sum(name != "stray" for name in part) % 5 == 0  # each patient has five cases
+        assert all(f"{name[:2]}-{n}" in part for name in part if name != "stray" for n in range(5))
+
+
+@given(
+    patients=st.lists(st.sampled_from([None, "c0", "c1", "c7", "p", "q", "0", "1", "01"]), max_size=40),
+    patients_known=st.booleans(),
+    seed=st.integers(0, 5),
+)
+def test_no_patient_is_divided_known_or_not(patients: list[str | None], patients_known: bool, seed: int) -> None:
+    identities = people(*(patient or f"c{n}" for n, patient in enumerate(patients)))
+    split = make_split(
+        identities, SplitOptions(patients_known=patients_known, val_share=0.3, test_share=0.3, seed=seed)
+    )
+    patient = {i.case_id: i.patient_id for i in identities}
+    parts = [{patient[case_id] for case_id in part} for part in (split.train, split.val, split.test)]
+    assert sum(map(len, parts)) == len(set(patient.values()))
+
+
 def test_runs_are_shorter_in_small_sets() -> None:
     split = make_split(people(*"abcdefghijkl"), SplitOptions(patients_known=False))
     assert (len(split.train), len(split.val), len(split.test)) == (9, 1, 2)

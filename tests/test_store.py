@@ -234,8 +234,9 @@ def test_entries_and_the_list_of_cases_come_back(tmp_path: Path) -> None:
     assert entry.shape == prepared().record.shape
     assert entry.voxels[Region.ET] > 0
     info = StoreInfo(prep=CONFIG, convention="brats2021", layouts=("a",), patients_known=True, cases=(entry,))
+    info = info.model_copy(update={"sources": ("brats21",)})
     sealed = write_store(tmp_path, info)
-    assert read_store(tmp_path) == sealed
+    assert read_store(tmp_path) == sealed and sealed.sources == ("brats21",)
     assert sealed.cases == info.cases
     assert sealed.cases[0].identity == CaseIdentity("one", "p1", 3, frozenset({1, 2}))
 
@@ -256,6 +257,15 @@ def test_the_fingerprint_follows_settings_and_cases(tmp_path: Path) -> None:
     ]
     assert marks[0] == marks[1]
     assert len(set(marks)) == 4
+
+
+def test_a_store_from_before_sources_were_named_is_read(tmp_path: Path) -> None:
+    write_store(tmp_path, StoreInfo(prep=CONFIG, convention="msd", layouts=("a",), patients_known=True))
+    path = tmp_path / "store.json"
+    content = json.loads(path.read_text())
+    del content["sources"]
+    path.write_text(json.dumps(content))
+    assert read_store(tmp_path).sources == ()
 
 
 def test_a_folder_that_is_no_store_is_refused(tmp_path: Path) -> None:

@@ -125,6 +125,26 @@ def test_an_interrupted_validation_is_made_up_for(job: MakeJob, monkeypatch: pyt
     assert_same_run(straight, broken)
 
 
+def test_a_best_whose_saving_was_interrupted_is_saved_on_resuming(
+    job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = {3: 0.5, 6: 0.4}  # the interrupted one is the best of the run
+    straight, broken = job("straight"), job("broken")
+
+    def run(this: Job, *, resume: bool = False) -> None:
+        coming = iter(scores.values())
+        monkeypatch.setattr(loop, "validate", lambda *_: dict.fromkeys(Region, next(coming)))
+        train(this, resume=resume)
+
+    run(straight)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(loop, "save_checkpoint", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        run(broken)
+    assert not (broken.run / "best").exists()
+    run(broken, resume=True)
+    assert_same_run(straight, broken)
+
+
 @pytest.mark.parametrize("where", ["update_average", "clip"])
 def test_ctrl_c_in_the_middle_of_a_step_saves_a_whole_one(
     job: MakeJob, monkeypatch: pytest.MonkeyPatch, where: str

@@ -12,7 +12,7 @@ import pytest
 
 import make
 from gliamap.errors import ConfigError, FileError, GridError, LabelError, LayoutError, OutputError
-from gliamap.io.cases import write_mask
+from gliamap.io.cases import read_mask_file, write_mask
 from gliamap.labels import Region, from_tissue, get_convention
 from gliamap.sources.splits import Split, write_split
 from gliamap.workflows.evaluate import EvaluateOptions, evaluate
@@ -224,3 +224,20 @@ def test_visits_of_one_patient_are_averaged_first(tmp_path: Path) -> None:
     found = evaluate(predictions, references)
     dice = found.summary.regions[Region.WT].figures["dice"]
     assert (dice.mean, dice.patients, dice.cases) == (0.75, 2, 3)
+
+
+def test_pictures_are_drawn_beside_the_scores_and_never_cost_them(tmp_path: Path) -> None:
+    references = tmp_path / "r"
+    bare, predictions = tmp_path / "bare", tmp_path / "p"
+    for case in make.write_brats_set(references):
+        mask = case / f"{case.name}_seg.nii.gz"
+        for folder in (bare, predictions):
+            write_mask(folder / f"{case.name}.nii.gz", read_mask_file(mask)[0].astype(np.uint8), mask)
+    drawn = evaluate(predictions, references, out=tmp_path / "a", options=EvaluateOptions(pictures=2))
+    assert len(list((tmp_path / "a").glob("*_comparison.png"))) == 2
+    assert (tmp_path / "a" / "gallery.png").is_file()
+    assert not any("pictures" in note for note in drawn.notes)
+    options = EvaluateOptions(pictures=2, reference_labels="brats2021")
+    without = evaluate(predictions, bare, out=tmp_path / "b", options=options)
+    assert (tmp_path / "b" / "scores.json").is_file()
+    assert any("no pictures" in note for note in without.notes)

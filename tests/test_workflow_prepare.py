@@ -14,7 +14,7 @@ import pytest
 import make
 import tiny
 from gliamap.errors import ConfigError, FileError, GliamapError, LabelError, LayoutError, OutputError
-from gliamap.io.store import read_case, read_store
+from gliamap.io.store import read_case, read_store, write_store
 from gliamap.labels import Tissue
 from gliamap.workflows import prepare as verb
 from gliamap.workflows.prepare import PrepareOptions, prepare
@@ -324,11 +324,69 @@ def test_an_unreadable_file_counts_as_a_broken_case(scans: Path, tmp_path: Path)
     assert list(done.failed) == [name(1)] and len(done.info.cases) == 2
 
 
-def test_a_source_that_vanishes_is_no_longer_in_the_store(scans: Path, tmp_path: Path) -> None:
-    prepare([scans], tmp_path / "store")
+def test_a_case_that_vanished_leaves_the_store_only_when_told(scans: Path, tmp_path: Path) -> None:
+    first = prepare([scans], tmp_path / "store")
     shutil.rmtree(scans / name(0))
-    done = prepare([scans], tmp_path / "store")
+    with pytest.raises(ConfigError, match=rf"holds cases that the sources now lack.*Found: {name(0)}.*--overwrite"):
+        prepare([scans], tmp_path / "store")
+    assert read_store(tmp_path / "store") == first.info
+    done = prepare([scans], tmp_path / "store", options=PrepareOptions(overwrite=True))
     assert [entry.case_id for entry in done.info.cases] == [name(1), name(2)] and done.reused == 2
+
+
+@pytest.mark.parametrize("cases", ["same names", "more", "others"])
+def test_another_data_set_does_not_replace_the_first(scans: Path, tmp_path: Path, cases: str) -> None:
+    convention = "brats2023" if cases == "others" else "brats2021"
+    other = tmp_path / "other"
+    make.write_brats_set(other, convention=convention)
+    if cases == "more":
+        shutil.rmtree(scans / name(2))
+    first, before = prepare([scans], tmp_path / "store"), tiny.files_in(tmp_path / "store")
+    with pytest.raises(ConfigError, match=r"other sources.*Found: scans.*Expected: other.*another.*--overwrite"):
+        prepare([other], tmp_path / "store")
+    assert read_store(tmp_path / "store") == first.info and tiny.files_in(tmp_path / "store") == before
+    done = prepare([other], tmp_path / "store", options=PrepareOptions(overwrite=True))
+    assert done.info == prepare([other], tmp_path / "fresh").info
+
+
+def test_more_cases_and_more_sources_may_be_added(scans: Path, tmp_path: Path) -> None:
+    shutil.move(scans / name(2), tmp_path / name(2))
+    first = prepare([scans], tmp_path / "store")
+    assert (len(first.info.cases), first.info.sources) == (2, ("scans",))
+    shutil.move(tmp_path / name(2), scans / name(2))
+    second = prepare([scans], tmp_path / "store")
+    assert (len(second.info.cases), second.reused) == (3, 2)
+    make.write_brats_set(tmp_path / "b", convention="brats2023")
+    third = prepare([tmp_path / "b", scans], tmp_path / "store")
+    assert (len(third.info.cases), third.reused, third.info.sources) == (6, 3, ("b", "scans"))
+
+
+def test_a_store_that_does_not_name_its_sources_goes_by_its_cases(scans: Path, tmp_path: Path) -> None:
+    first = prepare([scans], tmp_path / "store")
+    write_store(tmp_path / "store", first.info.model_copy(update={"sources": ()}))
+    scans.rename(tmp_path / "moved")
+    assert prepare([tmp_path / "moved"], tmp_path / "store").reused == 3
+    write_store(tmp_path / "store", first.info.model_copy(update={"sources": ()}))
+    make.write_brats_set(tmp_path / "b", convention="brats2023")
+    with pytest.raises(ConfigError, match=rf"holds cases that the sources now lack.*Found: {name(0)}"):
+        prepare([tmp_path / "b"], tmp_path / "store")
+
+
+def test_a_prepared_case_that_fails_now_is_left_out_and_told(scans: Path, tmp_path: Path) -> None:
+    prepare([scans], tmp_path / "store")
+    break_case(scans / name(1), "truncated")
+    done = prepare([scans], tmp_path / "store")
+    assert list(done.failed) == [name(1)]
+    assert [entry.case_id for entry in done.info.cases] == [name(0), name(2)]
+
+
+def test_patients_named_later_enter_the_store_without_new_arrays(scans: Path, tmp_path: Path) -> None:
+    prepare([scans], tmp_path / "store")
+    rows = "".join(f"{name(number)},{patient}\n" for number, patient in enumerate(("anna", "anna", "bert")))
+    (scans / "manifest.csv").write_text("case,patient\n" + rows)
+    done = prepare([scans], tmp_path / "store")
+    assert done.reused == 3
+    assert [entry.patient_id for entry in read_store(tmp_path / "store").cases] == ["anna", "anna", "bert"]
 
 
 def test_file_times_do_not_enter_the_fingerprint(scans: Path, tmp_path: Path) -> None:

@@ -471,7 +471,7 @@ def test_the_scans_are_never_in_danger(tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in images.iterdir()}
     model = tiny.write_model(tmp_path / "model", tiny.slice_spec())
     for source in (images, images / "1.png", tmp_path / "pairs"):
-        with pytest.raises(OutputError, match="holds the scans themselves"):
+        with pytest.raises(OutputError, match="holds the scans or their masks"):
             segment(source, images, model=model, options=SegmentOptions(overwrite=True))
     assert before == {path: path.read_bytes() for path in images.iterdir()}
 
@@ -530,3 +530,42 @@ def test_edema_alone_is_edema(scans: Path, tmp_path: Path) -> None:
     segment(scans / name(0), tmp_path / "out", model=model, options=PLAIN)
     (edema,) = (v for v, tissue in get_convention("brats2021").values.items() if tissue == Tissue.ED)
     assert values_in(tmp_path / "out" / f"{name(0)}.nii.gz") == {edema}
+
+
+def test_the_picture_shows_what_the_mask_holds(scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[set[int]] = []
+    monkeypatch.setattr(verb, "draw_mosaic", lambda _case, labels, *_, **__: drawn.append(set(np.unique(labels))))
+    model = tiny.write_model(tmp_path / "model", bias=(ALWAYS, ALWAYS, NEVER))
+    segment(scans / name(0), tmp_path / "a", model=model)
+    segment(scans / name(0), tmp_path / "b", model=model, options=SegmentOptions(labels="brats2012", lossy=True))
+    assert [found - {0} for found in drawn] == [{Tissue.NCR}, {Tissue.CORE}]
+
+
+def test_where_every_case_fails_the_first_reason_is_told(scans: Path, model: Path, tmp_path: Path) -> None:
+    for number in range(3):
+        break_case(scans / name(number), "missing")
+    with pytest.raises(LayoutError, match=rf"none of the 3 cases.*{name(0)}: .*lacks t2"):
+        segment(scans, tmp_path / "out", model=model)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_mask_lies_on_a_scan_that_the_model_read(tmp_path: Path) -> None:
+    scans = tiny.write_set(tmp_path / "scans", 1)
+    (folder,) = scans.iterdir()
+    unread = folder / f"{folder.name}_t1.nii.gz"  # the first modality, moved: nobody reads it
+    image = nib.load(unread)
+    moved = image.affine + np.array([[0, 0, 0, 40], [0] * 4, [0] * 4, [0] * 4])
+    nib.save(nib.Nifti1Image(np.asarray(image.dataobj), moved), unread)
+    model = tiny.write_model(tmp_path / "model", tiny.slice_spec(modalities=("t1c",)))
+    segment(folder, tmp_path / "out", model=model, options=PLAIN)
+    mask, read = (
+        nib.load(p) for p in (tmp_path / "out" / f"{folder.name}.nii.gz", folder / f"{folder.name}_t1ce.nii.gz")
+    )
+    np.testing.assert_array_equal(mask.affine, read.affine)
+
+
+def test_masks_of_the_data_set_are_not_replaced(tmp_path: Path) -> None:
+    pairs = make.write_pairs(tmp_path / "pairs")
+    model = tiny.write_model(tmp_path / "model", tiny.slice_spec())
+    with pytest.raises(OutputError, match="their masks"):
+        segment(pairs, pairs / "masks", model=model, options=SegmentOptions(overwrite=True))

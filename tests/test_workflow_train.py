@@ -110,6 +110,7 @@ def test_a_run_is_never_overwritten(store: Path, tmp_path: Path, stubbed: list[A
         (tiny.options(seed=1), "train.seed 1"),
         (tiny.options().model_copy(update={"widths": (4, 4, 8)}), r"network.widths \[4, 4, 8\]"),
         (tiny.options().model_copy(update={"output": "classes"}), "output.kind classes"),
+        (tiny.options().model_copy(update={"overlap": 0.25}), "window.overlap 0.25"),
         (tiny.options().model_copy(update={"split": SplitOptions(seed=3)}), "split.seed 3"),
     ],
 )

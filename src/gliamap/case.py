@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliamap.boxes import Box, Shape
-from gliamap.errors import LayoutError
 from gliamap.labels import LabelMap, Region
 from gliamap.volume import Grid
 
@@ -50,17 +49,6 @@ class CaseFiles:
     def case_id(self) -> str:
         """The identity's case id."""
         return self.identity.case_id
-
-    @property
-    def reference(self) -> Path:
-        """The file whose grid and header an output mask takes: the first modality's. ``LayoutError`` without any."""
-        if not self.modalities:
-            raise LayoutError(
-                f"case {self.case_id} has no image",
-                found=f"only the mask {self.labels}" if self.labels else "no file",
-                remedy="add the missing files, or move the case away",
-            )
-        return next(iter(self.modalities.values()))
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,8 @@ def evaluate(
     with progress_bar("evaluate") as progress:
         found = run(predictions, references, out=out, options=options, progress=progress)
     if json:
-        print_json(as_json(found.summary, found.cases) | {"missing": found.missing, "surplus": found.surplus})
+        remarks = {"missing": found.missing, "surplus": found.surplus, "notes": found.notes}
+        print_json(as_json(found.summary, found.cases) | remarks)
         return
     print_table(as_rich_table(found.summary))
     for title, names in (("missing, scored worst", found.missing), ("without a reference", found.surplus)):

@@ -48,12 +48,16 @@ class StoreEntry(Settings):
 
 
 class StoreInfo(Settings):
-    """``store.json``: how the cases were prepared, which label convention they came with, and the cases."""
+    """``store.json``: how the cases were prepared, which label convention they came with, and the cases.
+
+    ``sources`` are the names of the files or folders they came from, without the path; empty where not known.
+    """
 
     format: Literal[1] = 1
     prep: PrepConfig
     convention: str
     layouts: tuple[str, ...]
+    sources: tuple[str, ...] = ()
     patients_known: bool
     fingerprint: str = ""
     cases: tuple[StoreEntry, ...] = ()

@@ -1,7 +1,8 @@
 """What a data set ships about splitting: ``manifest.csv`` inside it, ``folds.json`` inside it or beside it.
 
-``manifest.csv``: one row a case, found by the stem of ``file`` or ``image``, else by ``id`` or ``case``. Read are
-``patient_group`` or ``patient``, ``fold``, and ``exclude_from_train_when_test_fold`` (``1;2``).
+``manifest.csv``: one row a case, found by the first of the columns ``file``, ``image``, ``case_id``, ``id`` and
+``case`` that names a case; files also by their stem. Read are ``patient_group``, ``patient`` or ``patient_id``,
+``fold``, and ``exclude_from_train_when_test_fold`` (``1;2``).
 
 ``folds.json``: sections ``{"name": {"patient or case": fold, ...}}``.
 """
@@ -9,7 +10,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,13 +18,18 @@ from gliamap.case import CaseIdentity, DataSet
 from gliamap.errors import FileError
 from gliamap.io.atomic import read_json
 from gliamap.io.nifti import is_nifti, nifti_stem
+from gliamap.sources.layout import summarise
 
 MANIFEST = "manifest.csv"
 FOLDS = "folds.json"
 
-_KEYS = ("file", "image", "id", "case")
-_PATIENTS = ("patient_group", "patient")
+_FILE_KEYS = ("file", "image")
+_KEYS = (*_FILE_KEYS, "case_id", "id", "case")
+_PATIENTS = ("patient_group", "patient", "patient_id")
+_FOLD = "fold"
 _EXCLUDE = "exclude_from_train_when_test_fold"
+
+_Table = list[tuple[Mapping[str, str], "_Row"]]
 
 
 @dataclass(frozen=True)
@@ -33,21 +39,36 @@ class _Row:
     exclude: frozenset[int]
 
 
+@dataclass(frozen=True)
+class _Manifest:
+    """Case id to row, whether there is a column of patients, and remarks on what does not fit the cases."""
+
+    rows: Mapping[str, _Row]
+    has_patients: bool = False
+    notes: tuple[str, ...] = ()
+
+
 def annotate(data: DataSet) -> DataSet:
     """``data`` with the patients, folds and exclusions that its manifest and fold files give.
 
-    ``FileError`` where one of these files is damaged.
+    A manifest with a column of patients makes them known where it names every case's, else not known. Its rows and
+    the cases that do not fit each other are noted. ``FileError`` where one of these files is damaged.
     """
     folder = data.root if data.root.is_dir() else data.root.parent
-    rows = _read_manifest(folder / MANIFEST)
+    manifest = _read_manifest(folder / MANIFEST, data)
+    rows, notes = manifest.rows, manifest.notes
     identities = [_with_row(case.identity, rows.get(case.case_id)) for case in data.cases]
-    in_rows = [rows[case.case_id].patient is not None for case in data.cases if case.case_id in rows]
-    known = data.patients_known or (len(in_rows) == len(data.cases) and all(in_rows))
+    known = data.patients_known
+    if manifest.has_patients:
+        unknown = [c.case_id for c in data.cases if c.case_id not in rows or rows[c.case_id].patient is None]
+        known = not unknown
+        if unknown:
+            notes += (f"{MANIFEST} names no patient for {len(unknown)} cases: {summarise(unknown)}",)
     section = _find_section(folder, identities, patients_known=known)
     if section:
         identities = [_with_fold(identity, section) for identity in identities]
     cases = tuple(replace(case, identity=own) for case, own in zip(data.cases, identities, strict=True))
-    return replace(data, cases=cases, patients_known=known)
+    return replace(data, cases=cases, patients_known=known, notes=(*data.notes, *notes))
 
 
 def _with_row(identity: CaseIdentity, row: _Row | None) -> CaseIdentity:
@@ -66,38 +87,62 @@ def _with_fold(identity: CaseIdentity, section: Mapping[str, int]) -> CaseIdenti
     return identity if fold is None else replace(identity, fold=fold)
 
 
-def _read_manifest(path: Path) -> dict[str, _Row]:
-    """Case id to row; empty where there is no manifest, or none that names cases in a known way."""
+def _read_manifest(path: Path, data: DataSet) -> _Manifest:
     if not path.is_file():
-        return {}
+        return _Manifest({})
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)
-            columns = reader.fieldnames or ()
-            key = next((name for name in _KEYS if name in columns), None)
-            rows = {} if key is None else {_stem(row[key]): _row(row, path, reader.line_num) for row in reader}
+            columns = tuple(reader.fieldnames or ())
+            keys = [name for name in _KEYS if name in columns]
+            patients = next((name for name in _PATIENTS if name in columns), None)
+            for wanted in (_KEYS, (*_PATIENTS, _FOLD, _EXCLUDE)):
+                if not set(wanted) & set(columns):
+                    return _Manifest({}, notes=(f"{MANIFEST} was passed over: no column {', '.join(wanted)}",))
+            table = [_row(row, path, reader.line_num, patients) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise FileError(f"{path} cannot be read", found=str(error), expected="a CSV file in UTF-8") from error
-    return rows
+    rows, lone = _match(table, keys, {case.case_id for case in data.cases})
+    notes = []
+    if lone and data.root.is_dir():  # a single image is one of many on purpose
+        notes.append(f"{len(lone)} rows of {MANIFEST} match no case: {summarise(lone)}")
+    bare = [case.case_id for case in data.cases if case.case_id not in rows]
+    if bare and patients is None:  # with patients, the note on them says it
+        notes.append(f"{len(bare)} cases have no row in {MANIFEST}: {summarise(bare)}")
+    return _Manifest(rows, patients is not None, tuple(notes))
 
 
-def _stem(name: str | None) -> str:
-    path = Path(name or "")
-    return nifti_stem(path) if is_nifti(path) else path.stem if path.suffix else path.name
+def _match(table: _Table, keys: Sequence[str], case_ids: Set[str]) -> tuple[dict[str, _Row], list[str]]:
+    """Case id to row by the first column that names any case, and the names in the rows that match none."""
+    for key in keys:
+        names = [_case_of(row[key], case_ids, is_file=key in _FILE_KEYS) for row, _ in table]
+        if any(names):
+            rows = {name: content for name, (_, content) in zip(names, table, strict=True) if name}
+            return rows, [row[key] for name, (row, _) in zip(names, table, strict=True) if not name]
+    return {}, [row[keys[0]] for row, _ in table]
 
 
-def _row(row: Mapping[str, str | None], path: Path, line: int) -> _Row:
-    patient = next((row[name] for name in _PATIENTS if row.get(name)), None)
-    excluded = (row.get(_EXCLUDE) or "").split(";")
+def _case_of(value: str, case_ids: Set[str], *, is_file: bool) -> str | None:
+    """The case that ``value`` names. The stem comes last, because case ids may have dots: ``W39_1998.09.19``."""
+    path = Path(value)
+    candidates = (value, path.name, nifti_stem(path) if is_nifti(path) else path.stem) if is_file else (value,)
+    return next((name for name in candidates if name in case_ids), None)
+
+
+def _row(row: Mapping[str, str | None], path: Path, line: int, patients: str | None) -> tuple[Mapping[str, str], _Row]:
+    """The named cells, blank where the line is short, and what they say."""
+    cells = {name: (row[name] or "").strip() for name in (*_KEYS, *_PATIENTS, _FOLD, _EXCLUDE) if name in row}
+    patient = (cells[patients] if patients else "") or None
     try:
-        fold = int(row["fold"]) if row.get("fold") else None  # type: ignore[arg-type]
-        return _Row(patient, fold, frozenset(int(part) for part in excluded if part.strip()))
+        fold = int(cells[_FOLD]) if cells.get(_FOLD) else None
+        exclude = frozenset(int(part) for part in cells.get(_EXCLUDE, "").split(";") if part.strip())
     except ValueError as error:
         raise FileError(
             f"{path}, line {line} has a fold that is not a number",
             found=str(error),
-            expected=f"whole numbers in 'fold' and '{_EXCLUDE}' (separated by ';')",
+            expected=f"whole numbers in '{_FOLD}' and '{_EXCLUDE}' (separated by ';')",
         ) from error
+    return cells, _Row(patient, fold, exclude)
 
 
 def _find_section(

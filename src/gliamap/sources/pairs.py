@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gliamap.case import CaseFiles, CaseIdentity, DataSet
+from gliamap.errors import LayoutError
 from gliamap.io.images import is_image
 from gliamap.sources.layout import Layout, list_folder, natural_key, summarise
 
@@ -80,7 +81,18 @@ def _images_in(folder: Path) -> list[Path]:
 
 
 def _by_stem(paths: Sequence[Path]) -> dict[str, Path]:
-    return {path.stem: path for path in paths}
+    """The masks by stem; ``LayoutError`` where two have the same."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        if path.stem in found:
+            raise LayoutError(
+                f"{path.parent} has several masks of one name",
+                found=f"{found[path.stem].name}, {path.name}",
+                expected="one mask for each image",
+                remedy="move all but one away",
+            )
+        found[path.stem] = path
+    return found
 
 
 def _unpaired(cases: Sequence[CaseFiles], masks: Mapping[str, Path]) -> tuple[str, ...]:

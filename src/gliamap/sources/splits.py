@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from pydantic import Field, ValidationError, model_validator
@@ -20,6 +21,13 @@ RUN_LENGTH = 20
 
 MIN_RUNS = 10
 """Small data sets get shorter runs, so that there are so many to draw from."""
+
+
+class _Unit(NamedTuple):
+    """What is drawn as one: a patient, or a run of neighbours."""
+
+    is_run: bool
+    name: str
 
 
 class SplitOptions(Settings):
@@ -59,11 +67,11 @@ def make_split(identities: Sequence[CaseIdentity], options: SplitOptions) -> Spl
     Test is the shipped fold ``test_fold``, else a seeded share of the patients; validation is a seeded share of the
     rest, at least one patient where two or more are left and the share is not 0. Closed folds, cases that the data
     set excludes beside the test fold, and other cases of a test patient or of a closed one are left out. Where
-    patients are not known, runs of neighbours in file order take their place. ``ConfigError`` where a case id
-    occurs twice or a fold does not exist.
+    patients are not known, runs of neighbours in file order take the place of those that are not; known patients
+    stay whole. ``ConfigError`` where a case id occurs twice or a fold does not exist.
     """
     _check(identities, options)
-    unit = _units(identities, options)
+    unit_of = _units(identities, options)
     rng = np.random.default_rng(options.seed)
     left_out = {i.case_id: f"fold {i.fold} is closed" for i in identities if i.fold in options.closed_folds}
     closed = {i.patient_id for i in identities if i.case_id in left_out}
@@ -74,10 +82,10 @@ def make_split(identities: Sequence[CaseIdentity], options: SplitOptions) -> Spl
         else:
             rest.append(identity)
     if options.test_fold is None:
-        test, rest = _draw(rest, unit, options.test_share, rng)
+        test, rest = _draw(rest, unit_of, options.test_share, rng)
     else:
         test, rest = _take_fold(rest, options.test_fold, left_out)
-    val, train = _draw(rest, unit, options.val_share, rng)
+    val, train = _draw(rest, unit_of, options.val_share, rng)
     return Split(
         train=_ids(train),
         val=_ids(val),
@@ -123,13 +131,18 @@ def _check(identities: Sequence[CaseIdentity], options: SplitOptions) -> None:
         raise ConfigError(f"fold {options.test_fold} is both closed and the test fold", remedy="choose one of the two")
 
 
-def _units(identities: Sequence[CaseIdentity], options: SplitOptions) -> Callable[[CaseIdentity], Hashable]:
-    """What is drawn as one: the patient, or the run of neighbours."""
+def _units(identities: Sequence[CaseIdentity], options: SplitOptions) -> dict[str, _Unit]:
+    """Case id to what is drawn as one: the patient, or a run of neighbours among the cases of unknown patient.
+
+    A patient is never divided. An unknown patient is one that is named after its case and has no other.
+    """
+    units = {identity.case_id: _Unit(False, identity.patient_id) for identity in identities}
     if options.patients_known:
-        return lambda identity: identity.patient_id
+        return units
+    cases_of = Counter(identity.patient_id for identity in identities)
+    unknown = [i.case_id for i in identities if i.patient_id == i.case_id and cases_of[i.patient_id] == 1]
     length = max(1, min(RUN_LENGTH, len(identities) // MIN_RUNS))
-    run = {identity.case_id: at // length for at, identity in enumerate(identities)}
-    return lambda identity: run[identity.case_id]
+    return units | {case_id: _Unit(True, str(at // length)) for at, case_id in enumerate(unknown)}
 
 
 def _take_fold(
@@ -150,17 +163,16 @@ def _take_fold(
 
 
 def _draw(
-    identities: Sequence[CaseIdentity],
-    unit: Callable[[CaseIdentity], Hashable],
-    share: float,
-    rng: np.random.Generator,
+    identities: Sequence[CaseIdentity], unit_of: Mapping[str, _Unit], share: float, rng: np.random.Generator
 ) -> tuple[list[CaseIdentity], list[CaseIdentity]]:
     """A share of the units (at least one, never all), and the rest; both in the given order."""
-    units = sorted({unit(identity) for identity in identities}, key=lambda u: natural_key(str(u)))
+    # The name itself comes last, because the natural order takes "1" and "01" for the same.
+    units = sorted({unit_of[i.case_id] for i in identities}, key=lambda u: (u.is_run, natural_key(u.name), u.name))
     order = rng.permutation(len(units))
     count = max(1, round(share * len(units))) if share > 0 else 0
     drawn = {units[at] for at in order[: min(count, len(units) - 1)]} if units else set()
-    return [i for i in identities if unit(i) in drawn], [i for i in identities if unit(i) not in drawn]
+    inside = [i for i in identities if unit_of[i.case_id] in drawn]
+    return inside, [i for i in identities if unit_of[i.case_id] not in drawn]
 
 
 def _ids(identities: Sequence[CaseIdentity]) -> tuple[str, ...]:

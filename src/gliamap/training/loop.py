@@ -7,7 +7,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from gliamap.config import ModelSpec, TrainConfig
 from gliamap.errors import ConfigError, TrainingError
 from gliamap.infer.engine import Precision, TorchEngine
 from gliamap.io.checkpoint import read_spec, save_checkpoint
-from gliamap.io.store import read_store
+from gliamap.io.store import StoreEntry, read_store
 from gliamap.labels import Region, decode_regions, get_convention
 from gliamap.losses import deeply_supervised
 from gliamap.nets.zoo import build_network, heads, size_divisor
@@ -62,8 +62,8 @@ def train(job: Job, *, resume: bool = False, observe: Callable[[StepReport], Non
 
     The run folder gets ``log.csv``, ``best/`` (highest mean validation Dice of the averaged weights), ``last/`` and
     ``state.safetensors``. An interruption (Ctrl-C) saves the state first; ``resume`` goes on from the last state
-    saved, or from the start where there is none. With the same number of threads on the same machine the result is
-    that of an uninterrupted run.
+    saved, or from the start where there is none. On a CPU, with the same number of threads on the same machine, the
+    result is that of an uninterrupted run.
     """
     config, spec = job.config, job.spec
     check_job(job)
@@ -79,6 +79,7 @@ def train(job: Job, *, resume: bool = False, observe: Callable[[StepReport], Non
     log = CsvLog(job.run / "log.csv", spec.output.regions, keep_until=progress.step - progress.pending)
     entries = {entry.case_id: entry for entry in read_store(job.store).cases}
     dataset = PatchDataset(job.store, [entries[i] for i in job.train_ids], config, spec.output)
+    held_out = [entries[i] for i in job.val_ids]
     upcoming = batches(dataset, config, first_step=progress.step, dims=spec.network.dims)
 
     started = time.monotonic() - progress.seconds
@@ -91,7 +92,7 @@ def train(job: Job, *, resume: bool = False, observe: Callable[[StepReport], Non
             last = progress.step == config.steps
             dice = None
             if last or progress.step % config.validate_every == 0:
-                dice = _validate_and_keep(job, average, progress)
+                dice = _validate_and_keep(job, held_out, average, progress)
             if dice is not None or progress.step % LOG_EVERY == 0:
                 log.add(_row(progress, config, dice or {}))
             progress.pending = False
@@ -163,18 +164,20 @@ def _row(progress: Progress, config: TrainConfig, dice: Mapping[Region, float]) 
     return row | {f"dice_{region}": score for region, score in dice.items()}
 
 
-def _validate_and_keep(job: Job, average: nn.Module, progress: Progress) -> dict[Region, float]:
+def _validate_and_keep(
+    job: Job, held_out: Sequence[StoreEntry], average: nn.Module, progress: Progress
+) -> dict[Region, float]:
     """Validate the averaged weights; keep them as ``best/`` where no earlier ones scored higher."""
-    if not job.val_ids:  # nothing tells which is best: the latest
+    if not held_out:  # nothing tells which is best: the latest
         save_checkpoint(job.run / "best", average, job.spec)
         return {}
     precision: Precision = job.config.precision
-    dice = validate(job.store, job.val_ids, TorchEngine(average, job.spec, precision), job.spec)
+    dice = validate(job.store, held_out, TorchEngine(average, job.spec, precision), job.spec)
     mean = sum(dice.values()) / len(dice)
     if mean > progress.best_dice:
-        progress.best_dice, progress.best_step = mean, progress.step
         metrics = {f"validation_dice_{region}": score for region, score in dice.items()} | {"step": progress.step}
         save_checkpoint(job.run / "best", average, job.spec.model_copy(update={"metrics": metrics}))
+        progress.best_dice, progress.best_step = mean, progress.step  # only now: an interrupted best is saved again
     return dice
 
 

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from gliamap import __version__
 from gliamap.config import Settings
-from gliamap.errors import ConfigError, OutputError
+from gliamap.errors import ConfigError, GliamapError, OutputError
 from gliamap.io.atomic import write_json, write_text
 from gliamap.labels import Convention, Region, get_convention
 from gliamap.scoring.pairs import (
@@ -119,13 +119,15 @@ def evaluate(
         reference_conventions=tuple(sorted({convention.name for convention in conventions.values()})),
         notes=notes,
     )
-    if out is not None and options.pictures:
-        drawn = draw_examples(cases, pairs, conventions, out, references=references, count=options.pictures)
-        if not drawn:
-            found = replace(found, notes=(*found.notes, "no pictures: the references come without images"))
-    if out is not None:
-        write_text(out / "scores.csv", case_rows(found.cases))
-        write_json(out / "scores.json", _report(found, predictions, references))
+    if out is None:
+        return found
+    write_text(out / "scores.csv", case_rows(found.cases))
+    write_json(out / "scores.json", _report(found, predictions, references))
+    if options.pictures:
+        try:
+            draw_examples(cases, pairs, conventions, out, references=references, count=options.pictures)
+        except GliamapError as error:  # the scores stand, with or without pictures
+            found = replace(found, notes=(*found.notes, f"no pictures: {error}"))
     return found
 
 

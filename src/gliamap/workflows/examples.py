@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gliamap.errors import LayoutError
 from gliamap.io.cases import read_case
 from gliamap.labels import Convention
 from gliamap.report.figures import MosaicOptions, draw_mosaic
@@ -24,13 +25,14 @@ def draw_examples(
     *,
     references: Path,
     count: int,
-) -> bool:
+) -> None:
     """Draw ``count`` cases into ``out/gallery.png``, evenly spread over the ranks from worst to best mean Dice.
 
     Volumes get a mosaic each as well, ``out/CASE_comparison.png``. Missing predictions and, where there are any
-    others, cases without tumour in the reference are passed over. False where ``references`` holds no images.
+    others, cases without tumour in the reference are passed over. ``LayoutError`` where ``references`` is no data set
+    with images, or none of them has a prediction.
     """
-    files = {found.case_id: found for found in scan(references).cases if found.modalities}
+    files = {found.case_id: found for found in scan(references).cases if found.modalities and found.labels}
     by_id = {pair.case_id: pair for pair in pairs if pair.prediction is not None and pair.case_id in files}
     drawn = []
     for case_id in choose_examples([case for case in scored if case.case_id in by_id], count):
@@ -44,9 +46,9 @@ def draw_examples(
         if not case.grid.is_2d:
             picture = MosaicOptions(convention=conventions[case_id].name)
             draw_mosaic(case, labels, out / f"{case_id}_comparison.png", reference=case.labels, options=picture)
-    if drawn:
-        draw_gallery(drawn, out / "gallery.png", columns=min(6, len(drawn)))
-    return bool(drawn)
+    if not drawn:
+        raise LayoutError(f"{references} has no images of the cases predicted")
+    draw_gallery(drawn, out / "gallery.png", columns=min(6, len(drawn)))
 
 
 def choose_examples(scored: Sequence[ScoredCase], count: int) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -34,7 +34,7 @@ class PrepareOptions(Settings):
 
     ``modalities``: which to use, in this order (default: those that most cases have). ``labels``: the label
     convention. ``foreground``, ``spacing``: see :class:`gliamap.config.PrepConfig`. ``overwrite``: prepare again with
-    other settings.
+    other settings or from other sources.
     """
 
     modalities: tuple[str, ...] | None = None
@@ -68,8 +68,9 @@ def prepare(
 
     Cases that are already there, complete and from unchanged files, are kept, so an interrupted call goes on where
     it stopped. A case that cannot be prepared does not stop the others; it is listed in ``failed``. A single case
-    that fails raises its error. ``ConfigError`` where the store was made with other settings (unless ``overwrite``),
-    ``LayoutError`` where a source is not recognised or no case can be prepared.
+    that fails raises its error. ``ConfigError`` where the store was made with other settings, from other sources or
+    from cases that these lack (unless ``overwrite``), ``LayoutError`` where a source is not recognised or no case can
+    be prepared.
     """
     options = options or PrepareOptions()
     if options.labels is not None:
@@ -77,7 +78,8 @@ def prepare(
     data_sets = [scan(source) for source in sources]
     cases, notes = _labelled(data_sets)
     config = _config(options, data_sets, cases)
-    _check_existing(store, config, options)
+    names = tuple(source.resolve().name for source in sources)
+    _check_existing(store, config, options, names=names, case_ids={files.case_id for files in cases})
     entries: list[StoreEntry] = []
     failed: dict[str, str] = {}
     reused = 0
@@ -110,6 +112,7 @@ def prepare(
         prep=config,
         convention=_shared_convention(Counter(entry.convention for entry in entries)).name,
         layouts=tuple(data.layout for data in data_sets),
+        sources=names,
         patients_known=all(data.patients_known for data in data_sets),
         cases=tuple(entries),
     )
@@ -153,8 +156,10 @@ def _config(options: PrepareOptions, data_sets: Sequence[DataSet], cases: Sequen
         )
 
 
-def _check_existing(store: Path, config: PrepConfig, options: PrepareOptions) -> None:
-    """Notice other settings before any work.
+def _check_existing(
+    store: Path, config: PrepConfig, options: PrepareOptions, *, names: Sequence[str], case_ids: Set[str]
+) -> None:
+    """Notice other sources or other settings before any work.
 
     An interrupted store has no ``store.json`` yet; its cases tell by themselves.
     """
@@ -166,6 +171,7 @@ def _check_existing(store: Path, config: PrepConfig, options: PrepareOptions) ->
         info = read_store(store)
     except FileError:
         return  # damaged: it is written anew, and the cases tell by themselves
+    _check_same_sources(store, info, names, case_ids)
     before, now = (prep.model_dump(mode="json") for prep in (info.prep, config))
     used = {entry.convention for entry in info.cases}
     if options.labels is not None and used != {options.labels}:
@@ -178,6 +184,21 @@ def _check_existing(store: Path, config: PrepConfig, options: PrepareOptions) ->
             expected=", ".join(f"{name} {now[name]}" for name in differing),
             remedy="choose another output folder, or say --overwrite to prepare again",
         )
+
+
+def _check_same_sources(store: Path, info: StoreInfo, names: Sequence[str], case_ids: Set[str]) -> None:
+    """``ConfigError`` where cases of the store would be lost or replaced. More cases and more sources may come."""
+    remedy = "choose another output folder, or say --overwrite to replace what it lists"
+    if not set(info.sources) <= set(names):
+        raise ConfigError(
+            f"{store} was prepared from other sources",
+            found=", ".join(info.sources),
+            expected=", ".join(names),
+            remedy=remedy,
+        )
+    lost = [entry.case_id for entry in info.cases if entry.case_id not in case_ids]
+    if lost:
+        raise ConfigError(f"{store} holds cases that the sources now lack", found=summarise(lost), remedy=remedy)
 
 
 def _shared_convention(used: Counter[str]) -> Convention:

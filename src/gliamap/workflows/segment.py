@@ -75,14 +75,15 @@ def segment(
 ) -> Segmented:
     """Segment a case folder, a folder of cases, an image or a folder of images into the folder ``out``.
 
-    Each case gives ``CASE.nii.gz`` (or ``.png``: exactly the input's grid and header), ``CASE.json`` (volumes,
-    model, warnings), ``CASE_mosaic.png`` and on request ``CASE_probabilities.nii.gz``: all of them, or none where the
-    case fails. That does not stop the others; it is listed in ``failed``. A single case that fails raises its error.
+    Each case gives ``CASE.nii.gz`` or ``.png`` (with the input's shape, affine, qform, sform and units), ``CASE.json``
+    (volumes, model, warnings), ``CASE_mosaic.png`` and on request ``CASE_probabilities.nii.gz``: all of them, or none
+    where the case fails. That does not stop the others; it is listed in ``failed``. A single case that fails raises
+    its error.
 
     ``OutputError`` where an output is there already (unless ``overwrite``), ``ConfigError`` where the model does not
     fit the scans, ``LabelError`` where ``labels`` cannot hold what the model says, ``LayoutError`` where ``source`` is
-    not recognised. ``progress`` is told the cases done, with the share of the running one, the cases in all, and the
-    case id.
+    not recognised or no case of it can be segmented. ``progress`` is told the cases done, with the share of the
+    running one, the cases in all, and the case id.
     """
     options = options or SegmentOptions()
     predictor = _configured(load_predictor(model, options.precision), options)
@@ -107,6 +108,13 @@ def segment(
             failed[files.case_id] = reason_of(error)
     if progress:
         progress(len(cases), len(cases), "")
+    if not summaries:
+        first, why = next(iter(failed.items()))
+        raise LayoutError(
+            f"none of the {len(cases)} cases could be segmented",
+            found=f"{first}: {why}",
+            remedy="name another folder of scans, or another model",
+        )
     return Segmented(summaries, failed, (*data.notes, *merged))
 
 
@@ -179,8 +187,9 @@ def _chosen(cases: tuple[CaseFiles, ...], model: Path, options: SegmentOptions) 
 def _check_outputs(cases: Sequence[CaseFiles], out: Path, *, overwrite: bool) -> None:
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file", expected="a folder, new or existing", remedy="choose another --out")
-    if any(path.parent.resolve() == out.resolve() for files in cases for path in files.modalities.values()):
-        raise OutputError(f"{out} holds the scans themselves", remedy="choose a folder apart from them")
+    sources = {path.parent for files in cases for path in (*files.modalities.values(), files.labels) if path}
+    if out.resolve() in {folder.resolve() for folder in sources}:
+        raise OutputError(f"{out} holds the scans or their masks", remedy="choose a folder apart from them")
     there = [path for files in cases if files.modalities for path in _outputs(files, out) if path.exists()]
     if there and not overwrite:
         raise OutputError(
@@ -191,7 +200,7 @@ def _check_outputs(cases: Sequence[CaseFiles], out: Path, *, overwrite: bool) ->
 
 def _outputs(files: CaseFiles, out: Path) -> tuple[Path, Path, Path, Path]:
     """Where mask, numbers, picture and probabilities of a case go."""
-    names = (mask_suffix(files.reference), ".json", _MOSAIC, "_probabilities.nii.gz")
+    names = (mask_suffix(next(iter(files.modalities.values()))), ".json", _MOSAIC, "_probabilities.nii.gz")
     mask, numbers, picture, probabilities = (out / (files.case_id + name) for name in names)
     return mask, numbers, picture, probabilities
 
@@ -206,11 +215,13 @@ def _segment_case(
     convention, why = _output_convention(files, predictor, options)
     values = from_tissue(prediction.labels, convention, lossy=options.lossy)
     summary = _summary(case, prediction, values, convention, predictor.spec)
+    # A file that the model read: the grids of others were not checked against it.
+    reference = files.modalities[predictor.spec.prep.modalities[0]]
     with atomic_files(out) as folder:
         mask, numbers, picture, probabilities = _outputs(files, folder)
-        write_mask(mask, values, files.reference)
+        write_mask(mask, values, reference)
         if prediction.probabilities is not None:
-            write_probabilities(probabilities, prediction.probabilities, files.reference)
+            write_probabilities(probabilities, prediction.probabilities, reference)
         if options.pictures:
             drawn = to_tissue(values, convention)
             draw_mosaic(case, drawn, picture, options=MosaicOptions(convention=convention.name))
@@ -232,7 +243,7 @@ def _check_fit(case: Case, files: CaseFiles, spec: ModelSpec) -> None:
         )
     if case.grid.is_2d and spec.network.dims == 3:
         raise ConfigError(
-            f"the model {spec.name} takes volumes, {files.reference} is a single slice",
+            f"the model {spec.name} takes volumes, {files.modalities[spec.prep.modalities[0]]} is a single slice",
             remedy="use a model for slices",
         )
 

@@ -174,6 +174,7 @@ def _record(info: StoreInfo, options: TrainOptions, spec: ModelSpec, config: Tra
             "train": config.model_dump(mode="json"),
             "network": spec.network.model_dump(mode="json"),
             "output": spec.output.model_dump(mode="json"),
+            "window": spec.window.model_dump(mode="json"),
             "split": options.split.model_dump(mode="json"),
         },
         "data": {"fingerprint": info.fingerprint, "cases": len(info.cases)},
