@@ -104,7 +104,7 @@ def test_json_is_all_that_standard_output_holds(gliamap: Command, made: Path, mo
         },
         f"train store -o run --steps 2 {TINY}": {"run", "best", "cases"},
         "segment phantoms -o masks --model run": {"out", "cases", "failed", "notes"},
-        "evaluate masks phantoms": {"summary", "cases", "missing", "surplus"},
+        "evaluate masks phantoms": {"summary", "cases", "missing", "surplus", "notes"},
         "demo -o demo": {"mask", "picture", "case", "scores"},
     }
     assert {line.split()[0] for line in expected} == set(VERBS)

@@ -165,7 +165,9 @@ def _check_existing(
     """
     if store.exists() and not store.is_dir():
         raise OutputError(f"{store} is a file", expected="a folder, new or existing", remedy="choose another --out")
-    if options.overwrite or not (store / "store.json").is_file():
+    if options.overwrite:  # an interruption must not leave the old list beside new arrays
+        (store / "store.json").unlink(missing_ok=True)
+    if not (store / "store.json").is_file():
         return
     try:
         info = read_store(store)
