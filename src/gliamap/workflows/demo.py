@@ -16,6 +16,7 @@ from gliamap.scoring.table import Summary
 from gliamap.sources.detect import scan
 from gliamap.sources.phantom import PHANTOM_CONVENTION, write_phantoms
 from gliamap.workflows.evaluate import EvaluateOptions, evaluate
+from gliamap.workflows.failures import check_folder
 from gliamap.workflows.segment import SegmentOptions, segment
 
 DEMO_SEED = 2026
@@ -68,7 +69,6 @@ def demo(out: Path, *, progress: Callable[[float, int, str], None] | None = None
 
 
 def _check_free(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise OutputError(f"{out} is a file", expected="a folder, new or existing", remedy="choose another --out")
+    check_folder(out)
     if out.is_dir() and any(out.iterdir()) and not (out / "scans" / "phantom.json").is_file():
         raise OutputError(f"{out} holds something else than a demonstration", remedy="choose another --out")

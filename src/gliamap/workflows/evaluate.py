@@ -28,6 +28,7 @@ from gliamap.scoring.score import score_case, score_missing
 from gliamap.scoring.table import ScoredCase, Summary, as_json, case_rows, summarise
 from gliamap.sources.splits import read_split
 from gliamap.workflows.examples import draw_examples
+from gliamap.workflows.failures import check_folder
 
 OUTPUTS = ("scores.csv", "scores.json")
 """The files that :func:`evaluate` writes."""
@@ -132,8 +133,7 @@ def evaluate(
 
 
 def _check_free(out: Path, *, overwrite: bool) -> None:
-    if out.exists() and not out.is_dir():
-        raise OutputError(f"{out} is a file", expected="a folder, new or existing", remedy="choose another output")
+    check_folder(out)
     existing = [name for name in OUTPUTS if (out / name).exists()]
     if existing and not overwrite:
         raise OutputError(

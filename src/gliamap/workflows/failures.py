@@ -1,14 +1,15 @@
-"""How a verb fails: settings that do not fit, in plain words, and single cases that must not stop the others."""
+"""How a verb fails: settings that do not fit, an output that is no folder, cases that must not stop the others."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 from pydantic import ValidationError
 
-from gliamap.errors import ConfigError, GliamapError, OutputError
+from gliamap.errors import ConfigError, GliamapError, LayoutError, OutputError
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,18 @@ def plain_settings() -> Iterator[None]:
             expected=first["msg"].removeprefix("Input should be "),
             remedy="give another value",
         ) from error
+
+
+def check_folder(out: Path) -> None:
+    """``OutputError`` where ``out`` exists and is no folder."""
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out} is a file", expected="a folder, new or existing", remedy="choose another --out")
+
+
+def all_failed(failed: Mapping[str, str], done: str, remedy: str) -> LayoutError:
+    """The error of a run in which no case could be ``done`` (``prepared``, say): it tells the first one's reason."""
+    first, why = next(iter(failed.items()))
+    return LayoutError(f"none of the {len(failed)} cases could be {done}", found=f"{first}: {why}", remedy=remedy)
 
 
 def reason_of(error: Exception) -> str:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from gliamap.case import CaseFiles, DataSet
 from gliamap.config import PrepConfig, Settings
-from gliamap.errors import ConfigError, FileError, LayoutError, OutputError
+from gliamap.errors import ConfigError, FileError, LayoutError
 from gliamap.io.cases import read_case
 from gliamap.io.store import (
     StoreEntry,
@@ -26,7 +26,7 @@ from gliamap.labels import CONVENTIONS, Convention, get_convention
 from gliamap.prep.pipeline import prepare as prepare_case
 from gliamap.sources.detect import scan
 from gliamap.sources.layout import summarise
-from gliamap.workflows.failures import plain_settings, reason_of
+from gliamap.workflows.failures import all_failed, check_folder, plain_settings, reason_of
 
 
 class PrepareOptions(Settings):
@@ -102,12 +102,7 @@ def prepare(
     if progress:
         progress(len(cases), len(cases), "")
     if not entries:
-        first, why = next(iter(failed.items()))
-        raise LayoutError(
-            f"none of the {len(cases)} cases could be prepared",
-            found=f"{first}: {why}",
-            remedy="--modality, --labels and --foreground say what the files do not tell",
-        )
+        raise all_failed(failed, "prepared", "--modality, --labels and --foreground say what the files do not tell")
     info = StoreInfo(
         prep=config,
         convention=_shared_convention(Counter(entry.convention for entry in entries)).name,
@@ -163,8 +158,7 @@ def _check_existing(
 
     An interrupted store has no ``store.json`` yet; its cases tell by themselves.
     """
-    if store.exists() and not store.is_dir():
-        raise OutputError(f"{store} is a file", expected="a folder, new or existing", remedy="choose another --out")
+    check_folder(store)
     if options.overwrite:  # an interruption must not leave the old list beside new arrays
         (store / "store.json").unlink(missing_ok=True)
     if not (store / "store.json").is_file():

@@ -32,7 +32,7 @@ from gliamap.report.figures import MosaicOptions, draw_mosaic
 from gliamap.sources.detect import scan
 from gliamap.sources.phantom import is_phantom
 from gliamap.sources.splits import read_split
-from gliamap.workflows.failures import plain_settings, reason_of
+from gliamap.workflows.failures import all_failed, check_folder, plain_settings, reason_of
 
 _MOSAIC = "_mosaic.png"
 
@@ -109,12 +109,7 @@ def segment(
     if progress:
         progress(len(cases), len(cases), "")
     if not summaries:
-        first, why = next(iter(failed.items()))
-        raise LayoutError(
-            f"none of the {len(cases)} cases could be segmented",
-            found=f"{first}: {why}",
-            remedy="name another folder of scans, or another model",
-        )
+        raise all_failed(failed, "segmented", "name another folder of scans, or another model")
     return Segmented(summaries, failed, (*data.notes, *merged))
 
 
@@ -185,8 +180,7 @@ def _chosen(cases: tuple[CaseFiles, ...], model: Path, options: SegmentOptions) 
 
 
 def _check_outputs(cases: Sequence[CaseFiles], out: Path, *, overwrite: bool) -> None:
-    if out.exists() and not out.is_dir():
-        raise OutputError(f"{out} is a file", expected="a folder, new or existing", remedy="choose another --out")
+    check_folder(out)
     sources = {path.parent for files in cases for path in (*files.modalities.values(), files.labels) if path}
     if out.resolve() in {folder.resolve() for folder in sources}:
         raise OutputError(f"{out} holds the scans or their masks", remedy="choose a folder apart from them")

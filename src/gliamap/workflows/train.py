@@ -26,7 +26,7 @@ from gliamap.sources.phantom import PHANTOM_PREFIX
 from gliamap.sources.splits import Split, SplitOptions, make_split, read_split, write_split
 from gliamap.training.loop import Job, StepReport, check_job
 from gliamap.training.loop import train as run_training
-from gliamap.workflows.failures import plain_settings
+from gliamap.workflows.failures import check_folder, plain_settings
 
 _FREE = frozenset({"train.workers", "train.save_every_minutes"})
 """Settings that may change on resuming, because they do not change the result."""
@@ -185,8 +185,7 @@ def _record(info: StoreInfo, options: TrainOptions, spec: ModelSpec, config: Tra
 
 
 def _check_free(run: Path) -> None:
-    if run.exists() and not run.is_dir():
-        raise OutputError(f"{run} is a file", expected="a folder, new or existing", remedy="choose another --out")
+    check_folder(run)
     if (run / "store.json").is_file():
         raise OutputError(f"{run} is a prepared data set", remedy="choose another folder for the run")
     if (run / "run.json").is_file():
