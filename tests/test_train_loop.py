@@ -279,6 +279,7 @@ def test_slices_train(tmp_path: Path) -> None:
     [
         ({}, (16, 15, 16), "16x15x16 does not fit.*divisible by 2.*--patch"),
         ({"widths": (4, 4, 4, 8)}, (16, 16, 12), "divisible by 8"),
+        ({"widths": (4, 4, 4, 8)}, (8, 8, 8), "divisible by 8, one of them larger"),
         ({"dims": 2}, (16, 16, 16), "third size of 1"),
         ({}, (16, 16, 1), "does not fit"),
         ({"name": "transformer"}, (16, 16, 16), "no network called 'transformer'.*unet"),

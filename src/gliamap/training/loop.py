@@ -184,8 +184,9 @@ def _validate_and_keep(
 def check_job(job: Job) -> None:
     """``ConfigError`` where a training could not even begin. Writes nothing.
 
-    That is: the network cannot be built, the patch does not fit it, a network for slices gets a block or the reverse,
-    or there is no case to train on. ``LabelError`` where the output cannot be decoded to the labels' convention.
+    That is: the network cannot be built, the patch does not fit it (one voxel at the coarsest level cannot be
+    normalised), a network for slices gets a block or the reverse, or there is no case to train on. ``LabelError``
+    where the output cannot be decoded to the labels' convention.
     """
     patch, network, output = job.config.patch, job.spec.network, job.spec.output
     if output.kind == "regions":
@@ -194,11 +195,12 @@ def check_job(job: Job) -> None:
         build_network(network)
     divisor = size_divisor(network)
     sizes = patch[: network.dims]
-    if any(n % divisor for n in sizes) or (network.dims == 2) != (patch[2] == 1):
+    if any(n % divisor for n in sizes) or max(sizes) == divisor or (network.dims == 2) != (patch[2] == 1):
         shape = "x".join(str(n) for n in patch)
         raise ConfigError(
             f"the patch {shape} does not fit the network {network.name} in {network.dims}D",
-            expected=f"sizes divisible by {divisor}" + (" and a third size of 1" if network.dims == 2 else ""),
+            expected=f"sizes divisible by {divisor}, one of them larger"
+            + (" and a third size of 1" if network.dims == 2 else ""),
             remedy="change --patch, or the number of levels in --widths",
         )
     if not job.train_ids:
