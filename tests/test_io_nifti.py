@@ -14,8 +14,6 @@ import pytest
 import make
 from gliamap.errors import FileError, GliamapError, GridError, LabelError
 from gliamap.io.nifti import (
-    is_nifti,
-    nifti_stem,
     read_grid,
     read_labels,
     read_volume,
@@ -23,6 +21,7 @@ from gliamap.io.nifti import (
     write_like,
     write_new,
 )
+from gliamap.io.nifti_header import is_nifti, nifti_stem
 
 RAMP = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
 EYE = np.eye(4)

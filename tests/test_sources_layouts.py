@@ -14,7 +14,8 @@ import make
 from gliamap.errors import LayoutError
 from gliamap.io.cases import read_case
 from gliamap.sources.detect import LAYOUTS, scan
-from gliamap.sources.layout import MODALITIES, natural_key, summarise
+from gliamap.sources.layout import natural_key, summarise
+from gliamap.sources.modalities import MODALITIES
 
 
 def touch(path: Path) -> Path:

@@ -36,14 +36,17 @@ class CaseIdentity:
 class CaseFiles:
     """The files of one case.
 
-    ``modalities`` maps names (``t1``, ``t1c``, ``t2``, ``flair``) to files, in the source's order. ``conventions``
-    names the label conventions that the layout allows; empty where the layout does not say.
+    ``modalities`` maps names (``t1``, ``t1c``, ``t2``, ``flair``) to files, in the source's order. A path may lead into
+    an archive (``Task01.tar/imagesTr/BRATS_001.nii.gz``). ``channels`` says, for files that hold several images, which
+    of them a modality is. ``conventions`` names the label conventions that the layout allows; empty where the layout
+    does not say.
     """
 
     identity: CaseIdentity
     modalities: Mapping[str, Path]
     labels: Path | None = None
     conventions: tuple[str, ...] = ()
+    channels: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def case_id(self) -> str:
@@ -55,7 +58,8 @@ class CaseFiles:
 class DataSet:
     """What a folder holds: its layout's name, its cases in order, and what the layout says of all of them.
 
-    ``foreground`` is ``brain`` for skull-stripped images and ``head`` for whole heads. Where ``patients_known`` is
+    ``foreground`` is ``brain`` for skull-stripped images, ``head`` for whole heads, ``None`` where the layout does not
+    say. Where ``patients_known`` is
     false, every case counts as its own patient and neighbours in file order may be the same person. ``notes`` are
     remarks for the user, such as folders that were passed over.
     """
@@ -63,7 +67,7 @@ class DataSet:
     root: Path
     layout: str
     cases: tuple[CaseFiles, ...]
-    foreground: Literal["brain", "head"]
+    foreground: Literal["brain", "head"] | None
     patients_known: bool = True
     notes: tuple[str, ...] = ()
 

@@ -12,10 +12,15 @@ from numpy.typing import NDArray
 from gliamap.case import Case, CaseFiles
 from gliamap.errors import FileError, GridError, LabelError, LayoutError
 from gliamap.io import images, nifti
+from gliamap.io.nifti_header import NIFTI_SUFFIXES, is_nifti
+from gliamap.io.regrid import onto_grid
 from gliamap.labels import CONVENTIONS, LabelMap, get_convention, resolve_convention, to_tissue, values_in
 from gliamap.volume import Grid
 
 _log = logging.getLogger(__name__)
+
+NOT_REGISTERED = "not registered: brought onto one grid by scanner coordinates alone"
+"""The warning of a case whose files had different grids."""
 
 
 def read_case(
@@ -24,18 +29,21 @@ def read_case(
     modalities: tuple[str, ...] | None = None,
     convention: str | None = None,
     with_labels: bool = True,
+    resample_to: str | None = None,
 ) -> Case:
     """Read ``modalities`` (default: all, in the source's order) of a case and, if it has any, its labels as tissues.
 
     ``convention`` overrides what the layout allows. Voxels that are not finite become 0 and leave a warning.
+    ``resample_to`` names a modality onto whose grid the others are brought by their affines where theirs differs; it
+    need not be among ``modalities``, and the case then carries the warning :data:`NOT_REGISTERED`.
     ``LayoutError`` on a missing modality, ``GridError`` where the files do not share one grid, ``LabelError`` on
     values outside the convention or ambiguous ones, ``FileError`` on a damaged file.
     """
     wanted = tuple(files.modalities) if modalities is None else modalities
-    _check_present(files, wanted)
+    _check_present(files, wanted if resample_to is None else (*wanted, resample_to))
     warnings: list[str] = []
-    first = files.modalities[wanted[0]]
-    image, grid = _read_channels(files, wanted, warnings)
+    first = files.modalities[resample_to or wanted[0]]
+    image, grid = _read_channels(files, wanted, resample_to, warnings)
     labels, named = None, None
     if with_labels and files.labels is not None:
         labels, named = _read_tissues(files.labels, files.conventions, convention, (first, grid))
@@ -78,11 +86,11 @@ def mask_suffix(reference: Path) -> str:
 def _checked_kind(path: Path) -> str:
     if images.is_image(path):
         return "image"
-    if nifti.is_nifti(path):
+    if is_nifti(path):
         return "nifti"
     raise FileError(
         f"{path} is of an unknown kind",
-        expected="one of " + ", ".join((*nifti.NIFTI_SUFFIXES, *images.IMAGE_SUFFIXES)),
+        expected="one of " + ", ".join((*NIFTI_SUFFIXES, *images.IMAGE_SUFFIXES)),
         remedy="convert it, or rename it if only the name is wrong",
     )
 
@@ -103,28 +111,42 @@ def _beside(files: CaseFiles) -> str:
     return str(paths[0]) if paths else "the others"
 
 
-def _read_channels(files: CaseFiles, wanted: Sequence[str], warnings: list[str]) -> tuple[NDArray[np.float32], Grid]:
+def _read_channels(
+    files: CaseFiles, wanted: Sequence[str], resample_to: str | None, warnings: list[str]
+) -> tuple[NDArray[np.float32], Grid]:
     """``(C, X, Y, Z)`` and the grid that all channels share; remarks are added to ``warnings``."""
-    first = files.modalities[wanted[0]]
+    first = files.modalities[resample_to or wanted[0]]
     image: NDArray[np.float32] | None = None
-    grid: Grid | None = None
+    grid = None if resample_to is None else read_grid(first)
     for channel, name in enumerate(wanted):
         path = files.modalities[name]
-        volume, own = _read_image(path)
-        if grid is None or image is None:
-            grid = own
+        volume, own = read_image_file(path, files.channels.get(name))
+        grid = grid or own
+        if image is None:
             image = np.empty((len(wanted), *grid.shape), np.float32)
-        _check_grid((first, grid), (path, own))
         replaced = nifti.replace_nonfinite(volume)
         if replaced:
             warnings.append(f"{path.name}: {replaced} voxels that are not finite were read as 0")
+        if resample_to is not None and not own.same_as(grid):
+            volume = onto_grid(volume, own, grid)
+            warnings += [NOT_REGISTERED] if NOT_REGISTERED not in warnings else []
+        else:
+            _check_grid((first, grid), (path, own))
         image[channel] = volume
     assert image is not None and grid is not None  # wanted is not empty, see _check_present
     return image, grid
 
 
-def _read_image(path: Path) -> tuple[NDArray[np.float32], Grid]:
-    return images.read_image(path) if _checked_kind(path) == "image" else nifti.read_volume(path)
+def read_image_file(path: Path, channel: int | None = None) -> tuple[NDArray[np.float32], Grid]:
+    """The voxels ``(X, Y, Z)`` and grid of an image file of any known kind; of one channel, where it holds several."""
+    if _checked_kind(path) == "image":
+        return images.read_image(path, channel)
+    return nifti.read_volume(path, channel)
+
+
+def read_grid(path: Path) -> Grid:
+    """The grid of an image file of any known kind, from as little of it as it takes."""
+    return images.read_image(path)[1] if _checked_kind(path) == "image" else nifti.read_grid(path)
 
 
 def _check_grid(reference: tuple[Path, Grid], other: tuple[Path, Grid]) -> None:
@@ -133,7 +155,7 @@ def _check_grid(reference: tuple[Path, Grid], other: tuple[Path, Grid]) -> None:
             f"{reference[0]} and {other[0]} do not share a voxel grid",
             found=f"{reference[1].describe()} and {other[1].describe()}",
             expected="the same shape and the same affine",
-            remedy="register and resample the files to one grid first",
+            remedy="register the files to one grid first; gliamap segment --resample-to brings them onto one as they are",
         )
 
 

@@ -40,7 +40,7 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES
 
 
-def read_image(path: Path) -> tuple[NDArray[np.float32], Grid]:
+def read_image(path: Path, channel: int | None = None) -> tuple[NDArray[np.float32], Grid]:
     """The grey values ``(columns, rows, 1)`` of an image, as stored, and its grid in pixels.
 
     Colour files whose channels agree are grey; ``FileError`` on real colour, transparency, several pages, too large

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gliamap.case import CaseFiles, CaseIdentity, DataSet
-from gliamap.sources.layout import MODALITIES, Layout, list_folder, natural_key, summarise
+from gliamap.sources.layout import Layout, list_folder, natural_key, summarise
+from gliamap.sources.modalities import MODALITIES
 
 _FILE = re.compile(
     r"(?P<case>.+?)(?P<part>_t1|_t1ce|_t1c|_t2|_flair|_fla|_seg|-t1n|-t1c|-t2w|-t2f|-seg)\.nii(\.gz)?", re.IGNORECASE

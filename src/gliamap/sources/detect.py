@@ -10,14 +10,16 @@ from gliamap.errors import LayoutError
 from gliamap.sources import brats, pairs
 from gliamap.sources.layout import Layout, list_folder, natural_key, summarise
 from gliamap.sources.manifest import annotate
+from gliamap.sources.pattern import scan_pattern
 
 LAYOUTS: tuple[Layout, ...] = (pairs.TRAINING_PAIRS, pairs.PAIRS, brats.LAYOUT, pairs.IMAGES)
 """Tried in this order. Images without masks come last, because they ask for the least."""
 
 
-def scan(path: Path) -> DataSet:
+def scan(path: Path, pattern: str | None = None) -> DataSet:
     """The cases of a data set, a case folder, a folder of images or a single image, by names alone.
 
+    ``pattern`` says how files are named where no layout fits, see :mod:`gliamap.sources.pattern`.
     Patients, folds and exclusions come from the data set's ``manifest.csv`` and ``folds.json``, where it has them.
     ``LayoutError`` where ``path`` does not exist, is laid out in no known way, or names two cases alike.
     """
@@ -25,6 +27,8 @@ def scan(path: Path) -> DataSet:
         raise LayoutError(f"{path} does not exist", expected="a data set, a case folder or an image")
     tried = LAYOUTS if path.is_dir() else (pairs.IMAGES,)
     try:
+        if pattern is not None:
+            return annotate(scan_pattern(path, pattern))
         found = next((data for data in (layout.scan(path) for layout in tried) if data and data.cases), None)
     except OSError as error:
         raise LayoutError(f"{path} cannot be read", found=str(error), remedy="check its permissions") from error

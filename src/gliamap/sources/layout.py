@@ -10,9 +10,6 @@ from pathlib import Path
 
 from gliamap.case import DataSet
 
-MODALITIES = ("t1", "t1c", "t2", "flair")
-"""The canonical names, in the canonical order."""
-
 _NOT_DATA = frozenset({"__MACOSX"})
 
 

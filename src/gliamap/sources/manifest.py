@@ -17,7 +17,7 @@ from pathlib import Path
 from gliamap.case import CaseIdentity, DataSet
 from gliamap.errors import FileError
 from gliamap.io.atomic import read_json
-from gliamap.io.nifti import is_nifti, nifti_stem
+from gliamap.io.nifti_header import is_nifti, nifti_stem
 from gliamap.sources.layout import summarise
 
 MANIFEST = "manifest.csv"

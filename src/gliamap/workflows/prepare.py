@@ -135,7 +135,7 @@ def _labelled(data_sets: Sequence[DataSet]) -> tuple[list[CaseFiles], tuple[str,
 
 
 def _config(options: PrepareOptions, data_sets: Sequence[DataSet], cases: Sequence[CaseFiles]) -> PrepConfig:
-    foregrounds = {data.foreground for data in data_sets}
+    foregrounds = {data.foreground or "brain" for data in data_sets}
     if len(foregrounds) > 1 and options.foreground is None:
         raise ConfigError(
             "the sources mix skull-stripped images and whole heads",
