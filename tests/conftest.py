@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# rich takes COLUMNS for good where it is set when a console is made: made here, the tests can set it themselves.
+os.environ.pop("COLUMNS", None)
+import gliamap.cli.show  # noqa: F401
+
 # The same examples on every run, and no limit per example: a busy machine is not a bug.
 settings.register_profile("gliamap", deadline=None, derandomize=True)
 settings.load_profile("gliamap")

@@ -113,7 +113,8 @@ def test_a_spec_of_an_unknown_version_is_refused(tmp_path: Path, change: dict[st
     saved(tmp_path, make_spec())
     path = tmp_path / "model.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(FileError, match=rf"not describe a model of this version \({where}.*version that wrote it"):
+    wanted = rf"not describe a model of this version\. Found: {where}.*version that wrote it"
+    with pytest.raises(FileError, match=wanted):
         read_spec(tmp_path)
 
 

@@ -125,6 +125,9 @@ def test_json_of_a_run_with_failures_still_parses(gliamap: Command, made: Path, 
     assert ran.code == 1 and list(json.loads(ran.out)["failed"]) == ["Phantom_00001"]
 
 
+TABLES = ("labels.ctbl", "labels.label")
+
+
 def test_failed_cases_are_listed_and_end_with_1(gliamap: Command, made: Path, tmp_path: Path) -> None:
     scans = tmp_path / "scans"
     for number in (1, 2, 3):
@@ -137,7 +140,7 @@ def test_failed_cases_are_listed_and_end_with_1(gliamap: Command, made: Path, tm
     ran = gliamap(f"segment {scans} -o masks --model {made / 'model'} --no-pictures")
     assert ran.code == 1 and "Traceback" not in ran.err
     assert "2 of 3 cases failed" in ran.err and str(broken) in ran.err and "Phantom_00003" in ran.err
-    assert tiny.files_in(tmp_path / "masks") == ["Phantom_00001.json", "Phantom_00001.nii.gz"]
+    assert tiny.files_in(tmp_path / "masks") == ["Phantom_00001.json", "Phantom_00001.nii.gz", *TABLES]
     ran = gliamap(f"prepare {scans} -o store")
     assert ran.code == 1 and "2 of 3 cases failed" in ran.err and "1 case (1 patient) in store" in ran.out
 
@@ -246,6 +249,38 @@ def test_bad_input_of_the_only_case_to_prepare(gliamap: Command, tmp_path: Path,
     ran = gliamap("prepare scans -o store")
     assert_plain_error(ran, Path(named).name, "to do     ")
     assert [path for path in tiny.files_in(tmp_path) if path.startswith("store")] == []
+
+
+def test_files_named_in_another_way(gliamap: Command, made: Path, tmp_path: Path) -> None:
+    """A pattern leads prepare, segment and evaluate through files that no layout fits."""
+    for folder in (made / "scans").iterdir():
+        for path in folder.iterdir():
+            case_id, _, part = path.name.rpartition("_")
+            target = tmp_path / "clinic" / part.removesuffix(".nii.gz") / f"{case_id}.nii.gz"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+    pattern = "--pattern {modality}/{case}.nii.gz"
+    ran = gliamap(f"prepare clinic -o store {pattern} --labels brats2021")
+    assert ran.code == 0 and ran.out.startswith("4 cases") and "labels brats2021" in ran.out
+    ran = gliamap(f"segment clinic -o masks --model {made / 'model'} --no-pictures {pattern}")
+    assert ran.code == 0 and "Phantom_00004" in ran.out
+    ran = gliamap(f"evaluate masks clinic {pattern} --reference-labels brats2021", "--json")
+    assert ran.code == 0, ran
+    assert len(json.loads(ran.out)["cases"]) == 4 and json.loads(ran.out)["missing"] == []
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [(MemoryError("cannot allocate"), "not enough memory"), (OSError(28, "No space", "x.bin"), "x.bin cannot be used")],
+)
+def test_what_the_system_refuses_is_told_plainly(
+    gliamap: Command, made: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("gliamap.workflows.segment.load_predictor", refuse)
+    assert_plain_error(gliamap(f"segment {made / 'scans'} -o masks --model {made / 'model'}"), words, "to do     ")
 
 
 def test_existing_output_is_kept(gliamap: Command, made: Path, tmp_path: Path) -> None:

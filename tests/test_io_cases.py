@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from PIL import Image
 import make
 from gliamap.case import CaseFiles, CaseIdentity
 from gliamap.errors import FileError, GridError, LabelError, LayoutError
-from gliamap.io.cases import mask_suffix, read_case, read_mask_file, write_mask, write_probabilities
+from gliamap.io import nifti
+from gliamap.io.cases import mask_suffix, read_case, read_grid, read_mask_file, write_mask, write_probabilities
 from gliamap.labels import Tissue
 
 
@@ -118,6 +120,76 @@ def test_label_errors_name_the_file(tmp_path: Path) -> None:
     assert str(path) in str(caught.value)
 
 
+# Several modalities in one file
+
+
+@pytest.fixture
+def four(tmp_path: Path) -> CaseFiles:
+    one = make.case("flipped")
+    path = tmp_path / "a.nii.gz"
+    nib.Nifti1Image(np.moveaxis(one.image, 0, -1), one.grid.affine).to_filename(path)
+    channels = {name: number for number, name in enumerate(make.MODALITIES)}
+    return CaseFiles(CaseIdentity("A", "A"), dict.fromkeys(make.MODALITIES, path), channels=channels)
+
+
+def test_a_file_of_several_modalities_is_read_once(four: CaseFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    real = nifti.opened
+    monkeypatch.setattr(nifti, "opened", lambda path: opened.append(path) or real(path))
+    case = read_case(four, modalities=("flair", "t1", "t1c"))
+    assert len(opened) == 1
+    np.testing.assert_array_equal(case.image, make.case("flipped").image[[3, 0, 1]])
+    assert case.grid.same_as(make.grid("flipped"))
+
+
+def test_one_channel_under_two_names(four: CaseFiles) -> None:
+    case = read_case(replace(four, channels={**four.channels, "flair": 0}))
+    np.testing.assert_array_equal(case.image[3], case.image[0])
+
+
+def test_files_of_one_and_of_several_modalities_go_together(four: CaseFiles, tmp_path: Path) -> None:
+    one = make.case("flipped", seed=5)
+    nib.Nifti1Image(one.image[2], one.grid.affine).to_filename(tmp_path / "t2.nii.gz")
+    channels = {name: number for name, number in four.channels.items() if name != "t2"}
+    both = replace(four, modalities={**four.modalities, "t2": tmp_path / "t2.nii.gz"}, channels=channels)
+    case = read_case(both)
+    np.testing.assert_array_equal(case.image[2], one.image[2])
+    np.testing.assert_array_equal(case.image[[0, 1, 3]], make.case("flipped").image[[0, 1, 3]])
+
+
+def test_a_remark_names_the_channel(four: CaseFiles) -> None:
+    path = four.modalities["t1"]
+    image = nib.load(path)
+    data = image.get_fdata()
+    data[0, 0, 0, 2] = np.nan
+    nib.Nifti1Image(data, image.affine).to_filename(path)
+    assert read_case(four).warnings == ("a.nii.gz (t2): 1 voxels that are not finite were read as 0",)
+
+
+def test_a_4d_file_on_its_own_is_refused(four: CaseFiles) -> None:
+    with pytest.raises(FileError, match=r"is not one 3D volume.*dataset\.json"):
+        read_case(replace(four, channels={}))
+
+
+# In an archive
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz"])
+def test_a_case_in_an_archive(files: CaseFiles, tmp_path: Path, name: str) -> None:
+    folder = next(iter(files.modalities.values())).parent
+    with tarfile.open(tmp_path / name, "w:gz" if name.endswith("gz") else "w") as file:
+        file.add(folder, folder.name)
+    inside = files_of(tmp_path / name / folder.name)
+    one, other = read_case(inside), read_case(files)
+    np.testing.assert_array_equal(one.image, other.image)
+    assert one.labels is not None and other.labels is not None
+    np.testing.assert_array_equal(one.labels, other.labels)
+    assert read_grid(inside.modalities["t2"]).same_as(other.grid)
+    missing = replace(inside, modalities={"t1": tmp_path / name / folder.name / "none.nii.gz"})
+    with pytest.raises(FileError, match=r"none\.nii\.gz does not exist"):
+        read_case(missing)
+
+
 # Images
 
 
@@ -178,5 +250,5 @@ def test_probabilities_of_an_image_become_nifti(tmp_path: Path) -> None:
 
 
 def test_unknown_kinds_of_file(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match=r"a\.mgz is of an unknown kind"):
-        read_mask_file(tmp_path / "a.mgz")
+    with pytest.raises(FileError, match=r"a\.nrrd is of an unknown kind.*\.nii\.gz, \.mgz"):
+        read_mask_file(tmp_path / "a.nrrd")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from gliamap.io.nifti import (
     read_grid,
     read_labels,
     read_volume,
+    read_volumes,
     replace_nonfinite,
     write_like,
     write_new,
@@ -99,6 +101,90 @@ def test_voxels_that_are_not_finite_are_kept_then_replaced(tmp_path: Path) -> No
     assert replace_nonfinite(volume) == 0
 
 
+# Several images in a file
+
+FOUR = np.random.default_rng(0).integers(-900, 900, (3, 4, 5, 6)).astype(np.int16)
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+def test_each_image_of_a_4d_file(tmp_path: Path, name: str, kind: Any) -> None:
+    path = save(tmp_path / name, FOUR, make.affine("oblique"), kind)
+    for channel in range(6):
+        volume, grid = read_volume(path, channel)
+        np.testing.assert_array_equal(volume, FOUR[..., channel])
+        assert volume.dtype == np.float32 and volume.flags.c_contiguous
+        assert grid.shape == (3, 4, 5) and grid.same_as(read_grid(path))
+    np.testing.assert_allclose(read_grid(path).affine, make.affine("oblique"), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+def test_several_images_come_in_the_order_of_the_file(tmp_path: Path, name: str) -> None:
+    path = save(tmp_path / name, FOUR)
+    found = {channel: volume for channel, volume, _ in read_volumes(path, (5, 0, 2))}
+    assert list(found) == [0, 2, 5]
+    for channel, volume in found.items():
+        np.testing.assert_array_equal(volume, FOUR[..., channel or 0])
+
+
+def test_channels_are_scaled_and_of_any_byte_order(tmp_path: Path) -> None:
+    header = nib.Nifti1Header(endianness=">")
+    header.set_data_dtype(">i2")
+    nib.Nifti1Image(FOUR, EYE, header).to_filename(tmp_path / "a.nii")
+    path = patch_header(tmp_path / "a.nii", endianness=">", scl_slope=0.5, scl_inter=-3)
+    np.testing.assert_array_equal(read_volume(path, 4)[0], FOUR[..., 4] * 0.5 - 3)
+
+
+@pytest.mark.parametrize("channel", [-1, 6, 10**9])
+def test_a_channel_that_is_not_there(tmp_path: Path, channel: int) -> None:
+    path = save(tmp_path / "a.nii.gz", FOUR)
+    with pytest.raises(FileError, match=rf"a\.nii\.gz has no channel {channel}\. Found: 6 channels"):
+        read_volume(path, channel)
+
+
+def test_a_channel_of_a_file_without_channels(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"has no channel 0.*one image, without channels"):
+        read_volume(save(tmp_path / "a.nii", RAMP), 0)
+    np.testing.assert_array_equal(read_volume(save(tmp_path / "b.nii", RAMP[..., None]), 0)[0], RAMP)
+    with pytest.raises(FileError, match=r"is not one 3D volume.*2x3x4x1x2"):
+        read_volume(save(tmp_path / "c.nii", np.zeros((2, 3, 4, 1, 2), np.uint8)), 0)
+
+
+def test_a_far_offset_is_not_rounded(tmp_path: Path) -> None:
+    """NIfTI-1 stores the place of its voxels as a float32, which has no odd numbers beyond 2**24."""
+    data = np.arange(3 * 5 * 7 * 3).astype(np.uint8).reshape(3, 5, 7, 3)  # 105 bytes an image
+    path = patch_header(save(tmp_path / "a.nii", data), vox_offset=2**24)
+    with path.open("r+b") as stream:
+        stream.truncate(352)
+        stream.seek(2**24)
+        stream.write(data.tobytes(order="F"))
+    for channel in range(3):
+        np.testing.assert_array_equal(read_volume(path, channel)[0], data[..., channel])
+
+
+@pytest.mark.parametrize("channel", [0, 3])
+def test_damage_beyond_the_wanted_channel_is_noticed(tmp_path: Path, channel: int) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (40, 40, 40, 4)).astype(np.uint8)
+    path = save(tmp_path / "a.nii.gz", noise)
+    content = bytearray(path.read_bytes())
+    content[int(len(content) * (0.9 if channel == 0 else 0.1))] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(FileError, match="cut short"):
+        read_volume(path, channel)
+
+
+def test_several_images_take_the_memory_of_one(tmp_path: Path) -> None:
+    data = np.random.default_rng(0).integers(0, 255, (64, 64, 64, 8)).astype(np.uint8)
+    path = save(tmp_path / "a.nii.gz", data)
+    del data
+    tracemalloc.start()
+    total = sum(float(volume[0, 0, 0]) for _, volume, _ in read_volumes(path, range(8)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert total >= 0
+    assert peak < 5 * 2**20  # one image: 1 MB as float32, 0.25 as stored, 1 a chunk; all of them would be 8 and 2
+
+
 # Labels
 
 
@@ -119,6 +205,27 @@ def test_fractional_labels_are_refused(tmp_path: Path, value: float) -> None:
     data[0, 0, 0] = value
     with pytest.raises(LabelError, match=r"a\.nii is not a label map.*1 values that are not whole"):
         read_labels(save(tmp_path / "a.nii", data))
+
+
+@pytest.mark.parametrize("slab", [1, 7, 24])
+def test_label_maps_are_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slab: int) -> None:
+    monkeypatch.setattr("gliamap.io.nifti._SLAB_VOXELS", slab)
+    for offset, dtype in ((0, np.uint8), (-5, np.int16), (300, np.int16), (70_000, np.int32), (-40_000, np.int32)):
+        labels, _ = read_labels(save(tmp_path / "a.nii", RAMP.astype(np.float64) + offset))
+        np.testing.assert_array_equal(labels, RAMP.astype(np.float64) + offset)
+        assert labels.dtype == dtype
+    half = RAMP / 2
+    with pytest.raises(LabelError, match="12 values that are not whole numbers, for example"):
+        read_labels(save(tmp_path / "a.nii", half.astype(np.float32)))
+
+
+@pytest.mark.parametrize("value", [2**31, 2**62, -(2**63)])
+def test_numbers_larger_than_any_label(tmp_path: Path, value: int) -> None:
+    data = RAMP.astype(np.int64)
+    data[1, 1, 1] = value
+    nib.Nifti1Image(data, EYE, dtype=np.int64).to_filename(tmp_path / "a.nii")
+    with pytest.raises(LabelError, match="1 values that are not whole"):
+        read_labels(tmp_path / "a.nii")
 
 
 # What is refused
@@ -146,10 +253,10 @@ def refuse(path: Path, message: str) -> None:
         assert "To do:" in str(caught.value)
 
 
-def patch_header(path: Path, **fields: Any) -> Path:
+def patch_header(path: Path, *, endianness: str = "<", **fields: Any) -> Path:
     """A copy of an uncompressed NIfTI-1 file with some header fields set."""
     data = path.read_bytes()
-    header = nib.Nifti1Header(data[:348], check=False)
+    header = nib.Nifti1Header(data[:348], endianness, check=False)
     for name, value in fields.items():
         header[name] = value
     out = path.with_name(f"patched-{path.name}")
@@ -200,7 +307,10 @@ def test_a_flipped_bit_is_noticed_by_the_checksum(tmp_path: Path, place: float) 
 
 
 def test_four_dimensions_and_odd_values(tmp_path: Path) -> None:
-    refuse(save(tmp_path / "a.nii", np.zeros((2, 3, 4, 5), np.uint8)), "is not one 3D volume.*2x3x4x5")
+    refuse(
+        save(tmp_path / "a.nii", np.zeros((2, 3, 4, 5), np.uint8)),
+        r"is not one 3D volume.*2x3x4x5.*To do: name the folder of the data set with its dataset\.json",
+    )
     refuse(save(tmp_path / "c.nii", np.zeros((2, 3, 4), np.complex64)), "one number per voxel.*complex64")
     rgb = np.zeros((2, 3, 4), [("R", "u1"), ("G", "u1"), ("B", "u1")])
     refuse(save(tmp_path / "rgb.nii", rgb), "one number per voxel.*colour")
@@ -210,16 +320,25 @@ def test_affines_that_place_nothing(tmp_path: Path) -> None:
     path = save(tmp_path / "a.nii", RAMP)
     refuse(patch_header(path, srow_x=0), "where its voxels lie.*singular")
     refuse(patch_header(path, srow_y=np.nan), "where its voxels lie.*not finite")
+    refuse(patch_header(path, srow_x=[1e-9, 0, 0, 0]), "where its voxels lie.*voxels of 1e-09x1x1 mm")
+    refuse(patch_header(path, srow_x=[1e30, 0, 0, 0]), "where its voxels lie.*voxels of 1e\\+30x1x1 mm")
+    refuse(patch_header(path, srow_x=[1, 0, 0, 1e30]), "where its voxels lie.*at 1e\\+30x0x0 mm")
+    refuse(patch_header(path, srow_x=[1, 1, 0, 0], srow_y=[1, 1, 0, 0]), "where its voxels lie.*singular")
+    refuse(patch_header(path, sform_code=0, qform_code=1, quatern_b=2, quatern_c=0), "where its voxels lie.*positive")
 
 
 def test_a_header_that_promises_too_much_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
     path = save(tmp_path / "a.nii", RAMP)
     refuse(patch_header(path, dim=[3, 32000, 32000, 32000, 1, 1, 1, 1]), "is too large")
     refuse(
-        patch_header(path, dim=[3, 900, 900, 900, 1, 1, 1, 1]), "cut short.*bytes where the header asks for 1458000352"
+        patch_header(path, dim=[3, 500, 500, 500, 1, 1, 1, 1]), "cut short.*bytes where the header asks for 250000352"
     )
     refuse(patch_header(path, vox_offset=1e30), "cut short")
     refuse(patch_header(path, vox_offset=np.nan), "cut short|not a NIfTI")
+    refuse(patch_header(path, vox_offset=-np.inf), "not a NIfTI")
+    refuse(patch_header(path, dim=[32767, 3, 3, 3, 1, 1, 1, 1]), "not a NIfTI")
+    refuse(patch_header(path, vox_offset=np.inf), "cut short|not a NIfTI")
+    refuse(patch_header(path, vox_offset=0), "not a NIfTI.*inside the header")
     refuse(patch_header(path, dim=[3, 0, 3, 4, 1, 1, 1, 1]), "is not one 3D volume|not a NIfTI")
 
 
@@ -276,6 +395,22 @@ def test_a_mask_takes_the_number_of_axes_too(tmp_path: Path, shape: tuple[int, .
     write_like(tmp_path / "mask.nii.gz", mask, reference)
     assert nib.load(tmp_path / "mask.nii.gz").shape == shape
     np.testing.assert_array_equal(read_labels(tmp_path / "mask.nii.gz")[0], mask)
+
+
+@pytest.mark.parametrize("kind", make.KINDS)
+def test_a_mask_for_a_4d_reference_is_3d(tmp_path: Path, kind: str) -> None:
+    reference = save(tmp_path / "a.nii.gz", FOUR, make.affine(kind))
+    mask = (FOUR[..., 0] > 0).astype(np.uint8)
+    write_like(tmp_path / "mask.nii.gz", mask, reference)
+    written = nib.load(tmp_path / "mask.nii.gz")
+    assert written.shape == (3, 4, 5)
+    np.testing.assert_array_equal(np.asanyarray(written.dataobj), mask)
+    np.testing.assert_array_equal(written.affine, nib.load(reference).affine)
+    assert read_grid(tmp_path / "mask.nii.gz").same_as(read_grid(reference))
+    write_like(tmp_path / "p.nii.gz", FOUR[..., :2].astype(np.float32), reference)
+    assert nib.load(tmp_path / "p.nii.gz").shape == (3, 4, 5, 2)
+    with pytest.raises(GridError, match=r"\(3, 5, 4\)"):
+        write_like(tmp_path / "b.nii.gz", np.zeros((3, 5, 4), np.uint8), reference)
 
 
 @pytest.mark.parametrize("endianness", ["<", ">"])

@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -211,6 +211,62 @@ def test_values_in_is_ascending_without_background() -> None:
 def test_an_unknown_convention_is_refused_with_the_known_ones() -> None:
     with pytest.raises(LabelError, match=r"'brats1999'.*brats2021, brats2023"):
         get_convention("brats1999")
+
+
+PAIRS = [pair for pair in product(CONVENTIONS, CONVENTIONS) if pair[0] != pair[1]]
+
+
+@pytest.mark.parametrize(("a", "b"), PAIRS)
+@settings(max_examples=20)
+@given(data=st.data())
+def test_a_conversion_loses_nothing_or_is_refused_where_a_tissue_has_no_value(
+    a: str, b: str, data: st.DataObject
+) -> None:
+    source, target = get_convention(a), get_convention(b)
+    labels = data.draw(LABEL_ARRAYS[a])
+    present = {source.values[v] for v in values_in(labels)}
+    if not present <= set(target.tissues):
+        with pytest.raises(LabelError, match=f"has no value in the label convention {b}"):
+            convert(labels, source, target)
+        return
+    there = convert(labels, source, target)
+    assert np.array_equal(convert(there, target, source), labels)
+    for region in Region:
+        before, after = (np.isin(x, c.region_values(region)) for x, c in ((labels, source), (there, target)))
+        assert np.array_equal(before, after)
+
+
+@pytest.mark.parametrize(("a", "b"), PAIRS)
+@settings(max_examples=20)
+@given(data=st.data())
+def test_a_lossy_conversion_is_merging_tissues_and_then_converting(a: str, b: str, data: st.DataObject) -> None:
+    source, target = get_convention(a), get_convention(b)
+    labels = data.draw(LABEL_ARRAYS[a])
+    becomes = dict(merges(source, target))
+    merged = to_tissue(labels, source)
+    for tissue, wider in becomes.items():  # no merge leads to a tissue that is merged itself
+        merged[merged == tissue] = wider
+    if set(values_in(merged)) <= set(target.tissues):
+        assert np.array_equal(convert(labels, source, target, lossy=True), from_tissue(merged, target))
+        for region in target.regions:  # a merge moves no voxel into or out of a region that the target can tell
+            assert np.array_equal(region_mask(merged, region), region_mask(to_tissue(labels, source), region))
+    else:
+        with pytest.raises(LabelError, match="no wider label can hold it"):
+            convert(labels, source, target, lossy=True)
+
+
+def test_an_image_taken_for_a_mask_is_not_listed_value_by_value() -> None:
+    with pytest.raises(LabelError) as caught:
+        resolve_convention(range(5000), [get_convention("brats2021")])
+    assert caught.value.found == "4999 different values (1, 2, 3, 4, 5, 6, 7, 8 ...), as in an image rather than a mask"
+    with pytest.raises(LabelError) as caught:
+        resolve_convention(range(1, 9), [get_convention("brats2021")])
+    assert caught.value.found == "values [1, 2, 3, 4, 5, 6, 7, 8]"
+    assert caught.value.remedy == "check that this is the mask: no label convention has these values"
+    with pytest.raises(LabelError) as caught:
+        resolve_convention({7})
+    assert caught.value.expected == " or ".join(CONVENTIONS)
+    assert "outside every label convention" in caught.value.what
 
 
 @pytest.mark.slow

@@ -13,7 +13,10 @@ import pytest
 
 import gliamap
 
-PUBLIC = ["__version__", "evaluate", "make_phantoms", "prepare", "segment", "train"]
+PUBLIC = [
+    *("__version__", "check", "convert_labels", "evaluate", "export_dataset", "inspect", "make_phantoms", "prepare"),
+    *("segment", "split", "train"),
+]
 
 LIGHT = [
     "gliamap",
@@ -23,6 +26,8 @@ LIGHT = [
     "gliamap.io.nifti",
     "gliamap.sources.detect",
     "gliamap.scoring.table",
+    "gliamap.workflows.check",
+    "gliamap.workflows.inspect",
 ]
 
 
@@ -64,5 +69,5 @@ def test_help_answers_in_under_half_a_second() -> None:
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         seconds.append(time.perf_counter() - started)
     assert min(seconds) < 0.5
-    for verb in ("prepare", "train", "segment", "evaluate", "phantom", "demo"):
+    for verb in ("inspect", "check", "prepare", "train", "segment", "evaluate", "phantom", "demo"):
         assert verb in done.stdout

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from typer.main import get_command
 
+from gliamap.checks.findings import RULES
 from gliamap.cli.app import app
 from gliamap.io.cases import read_mask_file, write_mask
 from gliamap.io.images import write_mask as write_image
@@ -22,7 +23,7 @@ from gliamap.sources.phantom import make_phantom, write_phantoms
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
-HOWTO = ROOT / "docs" / "howto.md"
+HOWTO = ROOT / "docs" / "how-to" / "start.md"
 PICTURES = ROOT / "docs" / "pictures"
 TEXTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -111,6 +112,15 @@ def test_the_readme_s_way_for_real_data_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_recipes_for_other_programs_run(tmp_path: Path) -> None:
+    write_phantoms(tmp_path / "BraTS2021", 6)
+    for recipe in blocks(HOWTO.parent / "labels.md", "sh"):
+        run(recipe, tmp_path)
+    left = ("masks-back/labels.ctbl", "nnUNet_raw/Dataset501_Glioma/dataset.json", "folds/fold2.json")
+    assert [name for name in left if not (tmp_path / name).exists()] == []
+
+
+@pytest.mark.slow
 def test_the_recipes_run_one_after_the_other(tmp_path: Path) -> None:
     write_phantoms(tmp_path / "BraTS2021", 6)
     write_slices(tmp_path / "slices")
@@ -118,7 +128,7 @@ def test_the_recipes_run_one_after_the_other(tmp_path: Path) -> None:
     for recipe in blocks(HOWTO, "sh|python"):
         run(small(recipe), tmp_path)
     left = ("scores/gallery.png", "scores-slices/scores.json", "scores-test/scores.json", "store-own/store.json")
-    assert [name for name in (*left, "converted.nii.gz", "run-small/best") if not (tmp_path / name).exists()] == []
+    assert [name for name in (*left, "run-small/best") if not (tmp_path / name).exists()] == []
 
 
 def write_slices(out: Path) -> None:
@@ -197,6 +207,12 @@ def test_the_table_of_labels_is_the_code_s() -> None:
     text = README.read_text(encoding="utf-8")
     table = text.split("| Name | Data sets |", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
     assert table == [label_row(convention) for convention in CONVENTIONS.values()]
+
+
+def test_the_table_of_rules_is_the_code_s() -> None:
+    text = (HOWTO.parent / "check.md").read_text(encoding="utf-8")
+    table = text.split("| Level | Rule |", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
+    assert table == [f"| {r.level} | `{r.code}` | {r.title} | {r.remedy} |" for r in RULES.values()]
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.name)

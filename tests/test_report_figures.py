@@ -17,8 +17,8 @@ import make
 from gliamap.boxes import Box, Shape, whole
 from gliamap.case import Case
 from gliamap.errors import ConfigError, GridError
-from gliamap.labels import CONVENTIONS, Region, Tissue
-from gliamap.report.canvas import TISSUE_COLOURS, drawable
+from gliamap.labels import CONVENTIONS, TISSUE_COLOURS, Region, Tissue
+from gliamap.report.canvas import drawable
 from gliamap.report.figures import MosaicOptions, choose_channel, draw_mosaic, format_amount, region_voxels
 from gliamap.report.gallery import GalleryItem, draw_gallery
 from gliamap.report.layout import Frame, place_row

@@ -175,3 +175,35 @@ def test_a_damaged_fold_file_names_itself(tmp_path: Path, content: str) -> None:
     (tmp_path / "folds.json").write_text(content)
     with pytest.raises(FileError, match=r"folds\.json"):
         scan(root)
+
+
+@pytest.mark.parametrize("place", ["set", "."])
+def test_a_case_folder_alone_finds_the_files_of_its_set(tmp_path: Path, place: str) -> None:
+    root = brats(tmp_path / "set", "A", "B")
+    (root / "manifest.csv").write_text("case,patient\nA,p\nB,q\n")
+    (tmp_path / place / "folds.json").write_text(json.dumps({"set (by patient)": {"p": 3, "q": 0}}))
+    data = scan(root / "A")
+    assert identities(data) == [CaseIdentity("A", "p", 3)]
+    assert (data.patients_known, data.notes) == (True, ())
+
+
+def test_a_case_folder_with_files_of_its_own_is_a_set(tmp_path: Path) -> None:
+    root = brats(tmp_path / "set", "A")
+    (root / "manifest.csv").write_text("case,patient\nA,p\n")
+    (root / "A" / "manifest.csv").write_text("case,patient\nA,q\n")
+    assert identities(scan(root / "A")) == [CaseIdentity("A", "q")]
+
+
+@pytest.mark.parametrize("second", ["A,q,1,", "A,p,2,", "A,p,1,3"])
+def test_rows_that_disagree_about_a_case_are_refused(tmp_path: Path, second: str) -> None:
+    brats(tmp_path, "A", "B")
+    head = "file,patient,fold,exclude_from_train_when_test_fold\n"
+    (tmp_path / "manifest.csv").write_text(f"{head}A,p,1,\n{second}\nB,r,0,\n")
+    with pytest.raises(FileError, match=r"manifest\.csv says two things of the case A\..*line 2.*line 3"):
+        scan(tmp_path)
+
+
+def test_rows_that_agree_about_a_case_are_one(tmp_path: Path) -> None:
+    brats(tmp_path, "A")
+    (tmp_path / "manifest.csv").write_text("case,patient,modality\nA,p,t1\nA,p,t2\n")
+    assert identities(scan(tmp_path)) == [CaseIdentity("A", "p")]

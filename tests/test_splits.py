@@ -11,8 +11,17 @@ from hypothesis import strategies as st
 
 from gliamap.case import CaseIdentity
 from gliamap.errors import ConfigError, FileError
-from gliamap.io.atomic import write_json
-from gliamap.sources.splits import RUN_LENGTH, Split, SplitOptions, make_split, read_split, write_split
+from gliamap.io.atomic import read_json, write_json
+from gliamap.sources.splits import (
+    Split,
+    SplitOptions,
+    divided_patients,
+    make_folds,
+    make_split,
+    read_split,
+    write_split,
+)
+from gliamap.sources.strata import RUN_LENGTH, TumourSize
 
 
 def people(*patients: str, folds: tuple[int | None, ...] = ()) -> list[CaseIdentity]:
@@ -214,3 +223,92 @@ def test_a_damaged_split_is_refused(tmp_path: Path, content: object, message: st
     write_json(tmp_path / "split.json", content)
     with pytest.raises(FileError, match=rf"split\.json is not a split.*{message}"):
         read_split(tmp_path / "split.json")
+
+
+def sizes(count: int, *, enhancing: int) -> dict[str, TumourSize]:
+    """Cases c0, c1, ... of growing size, of which every ``enhancing``-th one enhances."""
+    return {f"c{n}": TumourSize(float(n), n % enhancing == 0) for n in range(count)}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_parts_are_alike_in_enhancement_and_size(seed: int) -> None:
+    every = sizes(100, enhancing=4)
+    split = make_split(people(*[f"p{n}" for n in range(100)]), SplitOptions(seed=seed), every)
+    assert split.stratified
+    drawn = [every[case_id] for case_id in split.test]
+    assert sum(size.enhancing for size in drawn) == 5  # a quarter of 20, as of all
+    for enhancing in (True, False):  # one of each stretch of five in order of size
+        ranks = sorted(int(size.size) for size in drawn if size.enhancing == enhancing)
+        order = [n for n in range(100) if (n % 4 == 0) == enhancing]
+        assert [order.index(rank) // 5 for rank in ranks] == list(range(len(ranks)))
+
+
+def test_a_patient_is_ranked_by_all_cases() -> None:
+    everyone = [CaseIdentity(f"{patient}{visit}", patient) for patient in "abcdefgh" for visit in "12"]
+    every = {i.case_id: TumourSize(1.0, i.case_id in {"a1", "b2", "c1", "d2"}) for i in everyone}
+    split = make_split(everyone, SplitOptions(test_share=0.5, val_share=0), every)
+    assert len({case_id[0] for case_id in split.test} & set("abcd")) == 2
+
+
+@given(
+    identities=identity_lists,
+    count=st.integers(2, 5),
+    seed=st.integers(0, 3),
+    closed=st.sampled_from([(), (2,)]),
+    unit=st.sampled_from(["patient", "case"]),
+    with_sizes=st.booleans(),
+)
+def test_every_case_is_tested_in_one_fold(
+    identities: list[CaseIdentity], count: int, seed: int, closed: tuple[int, ...], unit: str, with_sizes: bool
+) -> None:
+    if not set(closed) <= {i.fold for i in identities}:
+        closed = ()
+    options = SplitOptions(seed=seed, closed_folds=closed, unit=unit)
+    every = sizes(len(identities), enhancing=3) if with_sizes else None
+    shut = {i.patient_id if unit == "patient" else i.case_id for i in identities if i.fold in closed}
+    left = [i for i in identities if (i.patient_id if unit == "patient" else i.case_id) not in shut]
+    units = {i.patient_id if unit == "patient" else i.case_id for i in left}
+    if len(units) < count:
+        with pytest.raises(ConfigError, match="cannot be dealt"):
+            make_folds(identities, options, count, every)
+        return
+    folds = make_folds(identities, options, count, every)
+    assert sorted(case_id for split in folds for case_id in split.test) == sorted(i.case_id for i in left)
+    patients = {i.case_id: i.patient_id for i in identities}
+    assert max(len(s.test) for s in folds) > 0
+    for split in folds:
+        assert {*split.train, *split.val, *split.test, *split.left_out} == patients.keys()
+        if unit == "patient":
+            assert divided_patients(split, identities) == {}
+    sizes_of_folds = [len({patients[c] for c in s.test}) for s in folds]
+    if unit == "patient":
+        assert max(sizes_of_folds) - min(sizes_of_folds) <= 1
+
+
+def test_folds_share_enhancing_patients_out() -> None:
+    every = sizes(20, enhancing=4)
+    for split in make_folds(people(*[f"p{n}" for n in range(20)]), SplitOptions(), 5, every):
+        assert sum(every[case_id].enhancing for case_id in split.test) == 1
+
+
+def test_the_case_as_unit_tears_patients_apart() -> None:
+    everyone = people(*[f"p{n // 4}" for n in range(40)])
+    split = make_split(everyone, SplitOptions(unit="case"))
+    torn = divided_patients(split, everyone)
+    assert len(torn) >= 5
+    assert all(len(parts) > 1 and set(parts) <= {"train", "val", "test"} for parts in torn.values())
+    assert divided_patients(make_split(everyone, SplitOptions()), everyone) == {}
+
+
+def test_a_split_that_was_changed_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "split.json"
+    split = make_split(people(*"abcdef"), SplitOptions())
+    write_split(path, split)
+    text = path.read_text(encoding="utf-8")
+    assert len(read_json(path)["fingerprint"]) == 16
+    path.write_text(text.replace(f'"{split.test[0]}"', '"swapped"'), encoding="utf-8")
+    with pytest.raises(FileError, match="was changed after it was made"):
+        read_split(path)
+    content = read_json(path) | {"fingerprint": ""}
+    write_json(path, content)
+    assert read_split(path).test == ("swapped",)

@@ -164,7 +164,7 @@ def test_damage_is_a_file_error_and_makes_the_case_incomplete(tmp_path: Path, na
 def test_arrays_of_another_case_are_noticed(tmp_path: Path) -> None:
     folder = stored(tmp_path)
     np.save(folder / "labels.npy", np.zeros((2, 3, 4), np.uint8))
-    with pytest.raises(FileError, match=r"case one .* is damaged .*not on the grid"):
+    with pytest.raises(FileError, match=r"case one .* is damaged.*not on the grid"):
         read_case(tmp_path, "one")
 
 

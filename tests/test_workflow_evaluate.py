@@ -183,7 +183,7 @@ def test_nothing_to_score(references: Path, tmp_path: Path) -> None:
     make.write_pairs(tmp_path / "pairs")
     for mask in (tmp_path / "pairs" / "masks").iterdir():
         mask.unlink()
-    with pytest.raises(LayoutError, match="no reference masks"):
+    with pytest.raises(LayoutError, match="holds no masks"):
         evaluate(references, tmp_path / "pairs")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import nibabel as nib
 import numpy as np
@@ -15,8 +15,19 @@ from PIL import Image
 import make
 import tiny
 from gliamap.config import OutputConfig
-from gliamap.errors import ConfigError, FileError, GliamapError, LabelError, LayoutError, OutputError
+from gliamap.errors import (
+    ConfigError,
+    FileError,
+    FitError,
+    GliamapError,
+    GridError,
+    LabelError,
+    LayoutError,
+    OutputError,
+)
 from gliamap.io.images import read_mask
+from gliamap.io.nifti import read_volume
+from gliamap.io.regrid import onto_grid
 from gliamap.labels import Tissue, get_convention
 from gliamap.sources.splits import Split, write_split
 from gliamap.workflows import segment as verb
@@ -24,6 +35,7 @@ from gliamap.workflows.prepare import prepare
 from gliamap.workflows.segment import SegmentOptions, segment
 
 PLAIN = SegmentOptions(pictures=False)
+TABLES = ("labels.ctbl", "labels.label")  # beside masks of volumes
 ALWAYS, NEVER = 50.0, -50.0
 
 
@@ -56,9 +68,9 @@ def values_in(path: Path) -> set[int]:
 
 def test_each_case_gets_a_mask_numbers_and_a_picture(scans: Path, model: Path, tmp_path: Path) -> None:
     done = segment(scans, tmp_path / "out", model=model)
-    assert tiny.files_in(tmp_path / "out") == sorted(
-        name(n) + suffix for n in range(3) for suffix in (".json", ".nii.gz", "_mosaic.png")
-    )
+    of_cases = (name(n) + suffix for n in range(3) for suffix in (".json", ".nii.gz", "_mosaic.png"))
+    assert tiny.files_in(tmp_path / "out") == sorted([*of_cases, *TABLES])
+    assert "enhancing" in (tmp_path / "out" / "labels.ctbl").read_text()
     assert [summary["case_id"] for summary in done.cases] == [name(0), name(1), name(2)]
     assert done.failed == {} and done.cases[1] == sidecar(tmp_path / "out", name(1))
     with Image.open(tmp_path / "out" / f"{name(0)}_mosaic.png") as picture:
@@ -243,7 +255,7 @@ def test_overwriting_leaves_no_picture_of_the_old_mask(scans: Path, model: Path,
     segment(scans / name(1), out, model=model, options=SegmentOptions(pictures=False, overwrite=True))
     left = [path for path in tiny.files_in(out) if path.startswith(name(1))]
     assert left == [f"{name(1)}.json", f"{name(1)}.nii.gz"]
-    assert len(tiny.files_in(out)) == 2 * 4 + 2 + 1
+    assert len(tiny.files_in(out)) == 2 * 4 + 2 + 1 + len(TABLES)
 
 
 BROKEN = ["truncated", "not NIfTI", "missing", "other grid", "only the mask", "empty file"]
@@ -278,7 +290,8 @@ def test_a_broken_case_does_not_stop_the_others(scans: Path, model: Path, tmp_pa
     assert list(done.failed) == [name(0)] and expected in done.failed[name(0)]
     assert "To do:" in done.failed[name(0)]
     assert [summary["case_id"] for summary in done.cases] == [name(1), name(2)]
-    assert tiny.files_in(tmp_path / "out") == [f"{name(n)}{suffix}" for n in (1, 2) for suffix in (".json", ".nii.gz")]
+    masks = [f"{name(n)}{suffix}" for n in (1, 2) for suffix in (".json", ".nii.gz")]
+    assert tiny.files_in(tmp_path / "out") == [*masks, *TABLES]
 
 
 @pytest.mark.parametrize("how", [how for how in BROKEN if how != "only the mask"])
@@ -557,11 +570,122 @@ def test_the_mask_lies_on_a_scan_that_the_model_read(tmp_path: Path) -> None:
     moved = image.affine + np.array([[0, 0, 0, 40], [0] * 4, [0] * 4, [0] * 4])
     nib.save(nib.Nifti1Image(np.asarray(image.dataobj), moved), unread)
     model = tiny.write_model(tmp_path / "model", tiny.slice_spec(modalities=("t1c",)))
-    segment(folder, tmp_path / "out", model=model, options=PLAIN)
+    segment(folder, tmp_path / "out", model=model, options=SegmentOptions(pictures=False, force=True))
     mask, read = (
         nib.load(p) for p in (tmp_path / "out" / f"{folder.name}.nii.gz", folder / f"{folder.name}_t1ce.nii.gz")
     )
     np.testing.assert_array_equal(mask.affine, read.affine)
+
+
+def give_other_grid(path: Path) -> None:
+    """Keep every second slice of a volume, as if it had been scanned so."""
+    image = nib.Nifti1Image.from_filename(path)
+    data = np.asarray(image.dataobj)[..., ::2]
+    nib.Nifti1Image(data, image.affine @ np.diag([1, 1, 2, 1])).to_filename(path)
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """A case whose t1, the first modality, and flair lie on other grids than t1c and t2."""
+    folder = make.write_brats(tmp_path / "scans", tiny.phantom(kind="oblique"))
+    for part in ("t1", "flair"):
+        give_other_grid(folder / f"{folder.name}_{part}.nii.gz")
+    return folder
+
+
+def test_differing_grids_are_refused_with_the_way_out(mixed: Path, model: Path, tmp_path: Path) -> None:
+    with pytest.raises(GridError, match=r"24x28x13 voxels.* and 24x28x26 voxels.*To do: .*--resample-to"):
+        segment(mixed, tmp_path / "out", model=model)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("asked", "part", "shape"), [("T1ce", "t1ce", (24, 28, 26)), ("flair", "flair", (24, 28, 13))])
+def test_the_others_are_brought_onto_the_grid_of_one(
+    mixed: Path, model: Path, tmp_path: Path, asked: str, part: str, shape: tuple[int, ...]
+) -> None:
+    options = SegmentOptions(resample_to=asked, probabilities=True)
+    (summary,) = segment(mixed, tmp_path / "out", model=model, options=options).cases
+    assert summary["not_registered"] is True
+    assert summary["warnings"][0].startswith("not registered")
+    scan = nib.Nifti1Image.from_filename(mixed / f"{mixed.name}_{part}.nii.gz")
+    for name_ in (f"{mixed.name}.nii.gz", f"{mixed.name}_probabilities.nii.gz"):
+        mask = nib.Nifti1Image.from_filename(tmp_path / "out" / name_)
+        assert mask.shape[:3] == scan.shape == shape
+        np.testing.assert_array_equal(mask.affine, scan.affine)
+
+
+def test_resampling_is_what_the_network_would_see_of_resampled_files(mixed: Path, model: Path, tmp_path: Path) -> None:
+    options = SegmentOptions(pictures=False, resample_to="t1c", probabilities=True)
+    segment(mixed, tmp_path / "a", model=model, options=options)
+    t1c = mixed / f"{mixed.name}_t1ce.nii.gz"
+    for part in ("t1", "flair"):
+        path = mixed / f"{mixed.name}_{part}.nii.gz"
+        volume = onto_grid(*read_volume(path), read_volume(t1c)[1])
+        nib.Nifti1Image(volume, nib.Nifti1Image.from_filename(t1c).affine).to_filename(path)
+    (summary,) = segment(mixed, tmp_path / "b", model=model, options=options).cases
+    assert summary["not_registered"] is False and summary["warnings"] == []  # the grids are one now
+    a, b = (
+        np.asarray(nib.Nifti1Image.from_filename(tmp_path / out / f"{mixed.name}_probabilities.nii.gz").dataobj)
+        for out in "ab"
+    )
+    np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_the_picture_says_not_registered(
+    mixed: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(verb, "draw_mosaic", lambda *_, options: said.append(options.notice))
+    segment(mixed, tmp_path / "out", model=model, options=SegmentOptions(resample_to="t1c"))
+    segment(tiny.write_set(tmp_path / "plain", 1), tmp_path / "b", model=model)
+    assert said == ["modalities not registered", ""]
+
+
+def test_a_modality_to_resample_to_that_nobody_has(mixed: Path, model: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no modality 'dwi'.*Found: flair, t1, t1c, t2"):
+        segment(mixed, tmp_path / "out", model=model, options=SegmentOptions(resample_to="dwi"))
+    (mixed / f"{mixed.name}_t1ce.nii.gz").unlink()
+    make.write_brats(mixed.parent, tiny.phantom(2))
+    done = segment(mixed.parent, tmp_path / "out", model=model, options=SegmentOptions(resample_to="t1c"))
+    assert list(done.failed) == [mixed.name] and "lacks t1c" in done.failed[mixed.name]
+
+
+def model_of(kind: Literal["brain", "head"], folder: Path) -> Path:
+    return tiny.write_model(folder, tiny.spec(prep=tiny.spec().prep.model_copy(update={"foreground": kind})))
+
+
+def test_a_model_of_brains_is_refused_on_a_head_and_the_reverse(tmp_path: Path) -> None:
+    scans = tmp_path / "scans"
+    make.write_brats(scans, tiny.phantom(1, case_id="brain"))
+    make.write_brats(scans, tiny.with_skull(tiny.phantom(2, case_id="head")))
+    for kind, other in (("brain", "head"), ("head", "brain")):
+        model = model_of(kind, tmp_path / f"of-{kind}")
+        done = segment(scans, tmp_path / kind, model=model, options=PLAIN)  # the others go on
+        assert list(done.failed) == [other] and [summary["case_id"] for summary in done.cases] == [kind]
+        assert f"case {other} is not one" in done.failed[other] and "--force" in done.failed[other]
+        assert done.cases[0]["warnings"] == []
+        with pytest.raises(FitError, match="--force"):
+            segment(scans / other, tmp_path / "alone", model=model)
+        assert not (tmp_path / "alone").exists()
+
+
+def test_force_lets_it_through_with_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(verb, "draw_mosaic", lambda *_, options: said.append(options.notice))
+    folder = make.write_brats(tmp_path / "scans", tiny.with_skull(tiny.phantom()))
+    options = SegmentOptions(force=True)
+    (summary,) = segment(folder, tmp_path / "out", model=model_of("brain", tmp_path / "m"), options=options).cases
+    (warning,) = (text for text in summary["warnings"] if "--force" in text)
+    assert "skull-stripped brains" in warning and "a whole head" in warning
+    assert warning in sidecar(tmp_path / "out", folder.name)["warnings"]
+    assert said == ["model does not fit"]
+
+
+def test_force_does_not_make_a_model_of_phantoms_one_for_patients(scans: Path, tmp_path: Path) -> None:
+    model = tiny.write_model(tmp_path / "model", tiny.spec(phantom_only=True))
+    with pytest.raises(ConfigError, match="trained on phantoms"):
+        segment(scans, tmp_path / "out", model=model, options=SegmentOptions(force=True))
+    assert not (tmp_path / "out").exists()
 
 
 def test_masks_of_the_data_set_are_not_replaced(tmp_path: Path) -> None:

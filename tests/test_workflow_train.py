@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def test_the_run_folder_explains_itself(store: Path, tmp_path: Path) -> None:
     assert record["settings"]["train"]["steps"] == 6 and record["settings"]["network"]["widths"] == [4, 8]
     assert record["data"] == {"fingerprint": read_store(store).fingerprint, "cases": 5}
     assert record["versions"].keys() >= {"gliamap", "torch", "monai", "python"}
-    assert {"settings", "data", "versions", "machine", "command"} == record.keys()
+    assert {"settings", "data", "leaky", "versions", "machine", "command"} == record.keys()
     assert done.spec.metrics["step"] in (3, 6) and 0 <= done.spec.metrics["validation_dice_WT"] <= 1
     assert (done.spec.name, done.spec.phantom_only, done.spec.planes) == ("run", True, ())
     assert done.spec.training_data["fingerprint"] == record["data"]["fingerprint"]
@@ -178,6 +179,24 @@ def test_a_split_file_is_taken_as_it_is(store: Path, tmp_path: Path, stubbed: li
     options = tiny.options().model_copy(update={"split_file": tmp_path / "split.json"})
     assert train(store, tmp_path / "run", options=options).split == wanted
     assert (stubbed[0].train_ids, stubbed[0].val_ids) == (("Phantom_00004",), ("Phantom_00001",))
+
+
+def test_a_split_that_tears_a_patient_apart_is_refused_unless_asked_for(
+    store: Path, tmp_path: Path, stubbed: list[Any]
+) -> None:
+    leaky = tmp_path / "store"
+    shutil.copytree(store, leaky)
+    info = read_store(leaky)
+    entries = [entry.model_copy(update={"patient_id": "one and the same"}) for entry in info.cases[:2]]
+    write_store(leaky, info.model_copy(update={"cases": (*entries, *info.cases[2:])}))
+    names = [entry.case_id for entry in info.cases]
+    write_split(tmp_path / "split.json", Split(train=(names[0],), val=(), test=(names[1],), seed=0))
+    options = tiny.options().model_copy(update={"split_file": tmp_path / "split.json"})
+    with pytest.raises(ConfigError, match=r"same patients in more than one part.*one and the same \(train, test\)"):
+        train(leaky, tmp_path / "run", options=options)
+    assert not (tmp_path / "run").exists()
+    train(leaky, tmp_path / "run", options=options.model_copy(update={"leaky": True}))
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["leaky"] is True
 
 
 @pytest.mark.parametrize(

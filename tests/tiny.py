@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.numpy import load_file
+from scipy import ndimage
 
 import make
 from gliamap.boxes import Shape
@@ -44,6 +45,21 @@ def phantom(number: int = 1, *, case_id: str | None = None, kind: str | None = N
     name = case_id or f"Phantom_{number:05d}"
     grid = one.grid if kind is None else replace(one.grid, affine=make.affine(kind))
     return replace(one, case_id=name, patient_id=name, grid=grid)
+
+
+def with_skull(one: Case) -> Case:
+    """``one`` as a whole head: a dark skull and a bright scalp around the brain, noise everywhere; no phantom now."""
+    image = np.pad(one.image, ((0, 0), *((8, 8),) * 3))
+    brain = ndimage.binary_fill_holes((image != 0).any(axis=0))
+    skull = ndimage.binary_dilation(brain, iterations=3)
+    scalp = ndimage.binary_dilation(skull, iterations=4)
+    noise = np.random.default_rng(0).uniform(1, 20, image.shape).astype(np.float32)
+    for channel in image:
+        channel[skull & ~brain] = 10
+        channel[scalp & ~skull] = np.percentile(channel[brain], 90)
+    x, y, z = image.shape[1:]
+    labels = None if one.labels is None else np.pad(one.labels, 8)
+    return replace(one, image=image + noise, grid=replace(one.grid, shape=(x, y, z)), labels=labels)
 
 
 def write_set(root: Path, count: int = 4, *, convention: str = "brats2021") -> Path:

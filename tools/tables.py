@@ -6,7 +6,8 @@ ends with 1 where a text differs from its JSON.
 
 A result is ``{"run": {...}, "evaluation": {...}}``: ``run`` holds ``title``, ``command``, ``commit``, ``seed``,
 ``steps``, ``wall_seconds``, ``machine``, ``data_fingerprint`` and ``split_fingerprint``; ``evaluation`` is the
-``scores.json`` that ``gliamap evaluate`` writes. A bench result is what ``bench/run.py`` prints.
+``scores.json`` that ``gliamap evaluate`` writes. A bench result is what ``bench/run.py`` prints, one of detection what
+``bench/detection.py`` prints.
 """
 
 from __future__ import annotations
@@ -172,6 +173,27 @@ def bench_table(loaded: Loaded) -> str:
     return markdown(["What", "Measured"], rows) + "".join("\n" + line for line in foot)
 
 
+def detection_table(loaded: Loaded) -> str:
+    """The figures of ``bench/detection.py``: a row a damage, how often it was noticed, and false alarms of its rule."""
+    head = ["Damage", "Rule", "Noticed", "False alarms"]
+    rows, foot = [], []
+    for name, result in loaded:
+        if result is None:
+            rows.append([name, *[NOT_RUN] * 3])
+            continue
+        rows += [
+            [
+                f["damage"],
+                f"`{f['rule']}`",
+                f"{f['noticed']} of {f['damaged']}",
+                f"{f['false_alarms']} of {f['sound']}",
+            ]
+            for f in result["figures"]
+        ]
+        foot.append(f"Commit `{result['commit'][:10]}` on {result['machine']}.\n")
+    return markdown(head, rows) + "".join("\n" + line for line in foot)
+
+
 KINDS: dict[str, Callable[[Loaded], str]] = {
     "results": results_table,
     "pooled": pooled_table,
@@ -179,6 +201,7 @@ KINDS: dict[str, Callable[[Loaded], str]] = {
     "enhancing": enhancing_table,
     "runs": runs_table,
     "bench": bench_table,
+    "detection": detection_table,
 }
 
 

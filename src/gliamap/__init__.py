@@ -1,7 +1,8 @@
 """gliamap: brain tumour segmentation in MRI. Research use only; not a medical device.
 
-The verbs as functions: :func:`prepare`, :func:`train`, :func:`segment`, :func:`evaluate`, :func:`make_phantoms`. They
-are loaded when first used, so that ``import gliamap`` costs nothing.
+The verbs as functions: :func:`inspect`, :func:`check`, :func:`prepare`, :func:`split`, :func:`train`, :func:`segment`,
+:func:`evaluate`, :func:`convert_labels`, :func:`export_dataset`, :func:`make_phantoms`. They are loaded when first
+used, so that ``import gliamap`` costs nothing.
 """
 
 from __future__ import annotations
@@ -11,20 +12,42 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gliamap.sources.phantom import write_phantoms as make_phantoms
+    from gliamap.workflows.check import check
+    from gliamap.workflows.convert import convert_labels
     from gliamap.workflows.evaluate import evaluate
+    from gliamap.workflows.export import export_dataset
+    from gliamap.workflows.inspect import inspect
     from gliamap.workflows.prepare import prepare
     from gliamap.workflows.segment import segment
+    from gliamap.workflows.split import divide as split
     from gliamap.workflows.train import train
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "evaluate", "make_phantoms", "prepare", "segment", "train"]
+__all__ = [
+    "__version__",
+    "check",
+    "convert_labels",
+    "evaluate",
+    "export_dataset",
+    "inspect",
+    "make_phantoms",
+    "prepare",
+    "segment",
+    "split",
+    "train",
+]
 
 _WHERE = {
+    "check": ("gliamap.workflows.check", "check"),
+    "convert_labels": ("gliamap.workflows.convert", "convert_labels"),
     "evaluate": ("gliamap.workflows.evaluate", "evaluate"),
+    "export_dataset": ("gliamap.workflows.export", "export_dataset"),
+    "inspect": ("gliamap.workflows.inspect", "inspect"),
     "make_phantoms": ("gliamap.sources.phantom", "write_phantoms"),
     "prepare": ("gliamap.workflows.prepare", "prepare"),
     "segment": ("gliamap.workflows.segment", "segment"),
+    "split": ("gliamap.workflows.split", "divide"),
     "train": ("gliamap.workflows.train", "train"),
 }
 

@@ -5,6 +5,7 @@ GliamapError
 ├── LayoutError    a folder is not a data set or case that gliamap recognises, or lacks a modality
 ├── GridError      files that must share a voxel grid do not
 ├── LabelError     label values outside their convention, ambiguous, or not convertible without loss
+├── FitError       a scan is not of the kind that a model was trained on
 ├── ConfigError    settings that contradict each other, the store, the run or the model
 ├── TrainingError  a training that cannot go on, such as a loss that is not finite
 ├── OutputError    the target already exists, or cannot be written
@@ -56,6 +57,10 @@ class GridError(GliamapError):
 
 class LabelError(GliamapError):
     """Label values outside their convention, ambiguous, or not convertible without loss."""
+
+
+class FitError(GliamapError):
+    """A scan is not of the kind that a model was trained on."""
 
 
 class ConfigError(GliamapError):

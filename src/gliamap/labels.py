@@ -19,6 +19,12 @@ from numpy.typing import NDArray
 
 from gliamap.errors import LabelError
 
+_LISTED_VALUES = 8
+"""A message names this many values at most; no convention has more than four."""
+
+_DESCRIBED = 3
+"""A message explains this many conventions at most, and names more."""
+
 LabelMap = NDArray[np.uint8]
 """An ``(X, Y, Z)`` map of :class:`Tissue` values."""
 
@@ -52,6 +58,25 @@ TISSUE_NAMES: Mapping[Tissue, str] = MappingProxyType(
         Tissue.TUMOUR: "tumour",
     }
 )
+
+TISSUE_COLOURS: Mapping[Tissue, str] = MappingProxyType(
+    {
+        Tissue.ED: "#12b886",
+        Tissue.TUMOUR: "#ffb000",
+        Tissue.CORE: "#ff6b4a",
+        Tissue.ET: "#ffd43b",
+        Tissue.NET: "#d77bd0",
+        Tissue.NCR: "#f03e3e",
+        Tissue.NECROSIS: "#f03e3e",
+        Tissue.CC: "#5c7cfa",
+        Tissue.RC: "#4dabf7",
+    }
+)
+"""Each tissue's colour, in pictures and in tables for viewers, in the order of drawing: edema, then what enhances,
+then the core.
+
+Within a label convention they stay apart for readers with red-green blindness (a test computes it).
+"""
 
 _WIDER: Mapping[Tissue, Tissue] = MappingProxyType(
     {
@@ -171,21 +196,36 @@ def resolve_convention(
     present = sorted({int(v) for v in values} - {0})
     fitting = [c for c in candidates if all(v in c.values for v in present)]
     if not fitting:
-        fits = [c.name for c in CONVENTIONS.values() if all(v in c.values for v in present)]
-        raise LabelError(
-            "the mask holds values outside its label convention",
-            found=f"values {present}",
-            expected=" or ".join(f"{c.name} ({c.describe()})" for c in candidates),
-            remedy=f"check the file, or name its convention with --labels ({', '.join(fits) or 'none fits'})",
-        )
+        raise _outside(present, candidates)
     meanings = {tuple(c.values[v] for v in present) for c in fitting}
     if len(meanings) > 1:
         raise LabelError(
             "the mask's values fit more than one label convention and mean different things in them",
-            found=f"values {present}; " + "; ".join(f"{c.name}: {c.describe()}" for c in fitting),
+            found=f"{_listed(present)}; " + "; ".join(f"{c.name}: {c.describe()}" for c in fitting),
             remedy="name the convention with --labels, for example --labels " + fitting[0].name,
         )
     return fitting[0]
+
+
+def _outside(present: Sequence[int], candidates: Sequence[Convention]) -> LabelError:
+    fits = [c.name for c in CONVENTIONS.values() if all(v in c.values for v in present)]
+    named = [f"{c.name} ({c.describe()})" if len(candidates) <= _DESCRIBED else c.name for c in candidates]
+    what = "its label convention" if len(candidates) <= _DESCRIBED else "every label convention"
+    remedy = f"check the file, or name its convention with --labels ({', '.join(fits)})"
+    return LabelError(
+        f"the mask holds values outside {what}",
+        found=_listed(present),
+        expected=" or ".join(named),
+        remedy=remedy if fits else "check that this is the mask: no label convention has these values",
+    )
+
+
+def _listed(present: Sequence[int]) -> str:
+    """The values for a message; of very many, as where an image is taken for a mask, the first few and their number."""
+    if len(present) <= _LISTED_VALUES:
+        return f"values {list(present)}"
+    first = ", ".join(str(v) for v in present[:_LISTED_VALUES])
+    return f"{len(present)} different values ({first} ...), as in an image rather than a mask"
 
 
 def to_tissue(labels: NDArray[np.integer], convention: Convention) -> LabelMap:

@@ -48,9 +48,7 @@ class Grid:
 
     def same_as(self, other: Grid) -> bool:
         """Same shape, and the corners within ``GRID_TOLERANCE_MM``."""
-        if self.shape != other.shape:
-            return False
-        return bool(np.abs(_corners(self) - _corners(other)).max() <= GRID_TOLERANCE_MM)
+        return self.shape == other.shape and corners_apart(self, other) <= GRID_TOLERANCE_MM
 
     def describe(self) -> str:
         """Shape, spacing and origin in one line, for messages."""
@@ -58,6 +56,11 @@ class Grid:
         spacing = "x".join(f"{s:.4g}" for s in self.spacing)
         origin = ", ".join(f"{v:.1f}" for v in self.affine[:3, 3])
         return f"{shape} voxels of {spacing} {self.unit}, origin ({origin})"
+
+
+def corners_apart(a: Grid, b: Grid) -> float:
+    """The furthest that a corner voxel of ``a`` lies from the same corner of ``b``, along one world axis."""
+    return float(np.abs(_corners(a) - _corners(b)).max())
 
 
 def _corners(grid: Grid) -> NDArray[np.float64]:

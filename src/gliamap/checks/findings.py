@@ -43,9 +43,9 @@ RULES: Mapping[str, Rule] = MappingProxyType(
                  "export the file again with its orientation: left and right are guesses until then"),
             Rule("not-finite", Level.WARN, "voxels that are not finite", "export again; gliamap reads them as 0"),
             Rule("empty-image", Level.FAIL, "an image without content", "replace the file"),
-            Rule("constant-image", Level.FAIL, "an image of one value", "replace the file"),
-            Rule("saturated", Level.WARN, "many voxels at the largest value that the file can hold",
-                 "export with a wider range; bright tissue is cut off here"),
+            Rule("constant-image", Level.FAIL, "an image of one value, or of as few as a mask", "replace the file"),
+            Rule("saturated", Level.WARN, "many voxels of one value, as where intensities are cut off",
+                 "export with a wider range; what lies beyond that value looks all alike here"),
             Rule("copied-channel", Level.FAIL, "two modalities hold the same image",
                  "replace the copy by the modality that it stands for, or leave it out"),
             Rule("modalities-swapped", Level.WARN, "the contrasts look as if two modalities were swapped",
@@ -64,6 +64,8 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             Rule("tiny-components", Level.WARN, "specks of tumour of a few voxels", "remove them if they are slips"),
             Rule("same-mask", Level.FAIL, "the mask is also the mask of another case", "find out whose it is"),
             Rule("duplicate", Level.FAIL, "the image is also in another case", "keep one of the two"),
+            Rule("repeated", Level.WARN, "the image is also in another case of the same patient",
+                 "keep one of the two, unless it is to count twice"),
             Rule("same-patient", Level.WARN, "looks like the same patient as another case under another name",
                  "say so in manifest.csv (case,patient), so that no split divides them"),
             Rule("leak", Level.FAIL, "the split has the same patient on both sides",
@@ -85,6 +87,14 @@ class Finding:
     def rule(self) -> Rule:
         """The rule that is broken."""
         return RULES[self.code]
+
+
+def gather(code: str, said: Mapping[str, str]) -> list[Finding]:
+    """One finding from what is ``said`` of each file, by its name: files of which the same is said stand together."""
+    names: dict[str, list[str]] = {}
+    for name, text in said.items():
+        names.setdefault(text, []).append(name)
+    return [Finding(code, "; ".join(f"{', '.join(group)}: {text}" for text, group in names.items()))] if said else []
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,13 @@ Workflows are imported inside the verbs, so that ``gliamap --help`` answers at o
 
 from __future__ import annotations
 
+import io
 import sys
+from typing import NoReturn
 
 import typer
 
-from gliamap.cli import data_verbs, model_verbs
+from gliamap.cli import data_verbs, front_verbs, label_verbs, model_verbs, split_verb
 from gliamap.cli.show import plain, remark
 from gliamap.errors import GliamapError
 
@@ -28,21 +30,38 @@ app = typer.Typer(
     Research use only; not a medical device.""",
 )
 
+app.command("inspect")(front_verbs.inspect)
+app.command("check")(front_verbs.check)
 app.command("prepare")(data_verbs.prepare)
+app.command("split")(split_verb.split)
 app.command("train")(model_verbs.train)
 app.command("segment")(model_verbs.segment)
 app.command("evaluate")(data_verbs.evaluate)
+app.command("convert-labels")(label_verbs.convert_labels)
+app.command("export-dataset")(label_verbs.export_dataset)
 app.command("phantom")(data_verbs.phantom)
 app.command("demo")(model_verbs.demo)
 
 
 def main() -> None:
     """Run the command. Errors that a user can cause are printed without a traceback, with their exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may hold what the terminal cannot show
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app(standalone_mode=True)  # Ctrl-C ends with exit code 130
     except GliamapError as error:
-        print_error(error)
-        sys.exit(error.exit_code)
+        _end(error)
+    except OSError as error:
+        what = f"{error.filename} cannot be used" if error.filename else "the system refused something"
+        remedy = "check the path, its permissions and the free space"
+        _end(GliamapError(what, found=error.strerror or str(error), remedy=remedy))
+    except MemoryError as error:
+        _end(GliamapError("there is not enough memory", found=str(error), remedy="use smaller data or another machine"))
+
+
+def _end(error: GliamapError) -> NoReturn:
+    print_error(error)
+    sys.exit(error.exit_code)
 
 
 def print_error(error: GliamapError) -> None:

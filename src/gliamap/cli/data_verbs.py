@@ -22,24 +22,31 @@ from gliamap.cli.show import (
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+Pattern = Annotated[
+    str | None, typer.Option(help="How files are named where no layout fits, such as '{case}_{modality}.nii.gz'.")
+]
+
+Modality = Annotated[
+    list[str] | None, typer.Option(help="Modality to use (t1, t1c, t2, flair); repeat for more. Default: all.")
+]
+Foreground = Annotated[
+    Literal["brain", "head"] | None,
+    typer.Option(help="What to normalise over: brain (skull-stripped) or head. Default: what layout or voxels say."),
+]
 
 
 def prepare(
     data: Annotated[list[Path], typer.Argument(help="Data sets: folders that gliamap recognises. Several are joined.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the prepared data set (the store).")],
-    modality: Annotated[
-        list[str] | None, typer.Option(help="Modality to use (t1, t1c, t2, flair); repeat for more. Default: all.")
-    ] = None,
+    modality: Modality = None,
     labels: Annotated[
-        str | None, typer.Option(help="Label convention, such as brats2021, where the layout does not tell.")
+        str | None, typer.Option(help="Label convention, such as brats2021, where the data set does not tell.")
     ] = None,
-    foreground: Annotated[
-        Literal["brain", "head"] | None,
-        typer.Option(help="What to normalise over: brain (skull-stripped) or head. Default: what the layout says."),
-    ] = None,
+    foreground: Foreground = None,
     spacing: Annotated[
         tuple[float, float, float] | None, typer.Option(help="Resample to this spacing, mm (pixels for images).")
     ] = None,
+    pattern: Pattern = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -63,6 +70,7 @@ def prepare(
         labels=labels,
         foreground=foreground,
         spacing=spacing,
+        pattern=pattern,
         overwrite=overwrite,
     )
     with remark_if_stopped("the same command goes on"), progress_bar("prepare") as progress:
@@ -96,6 +104,7 @@ def evaluate(
     ] = None,
     split: Annotated[Path | None, typer.Option(help="Score only cases of this split.json; needs --part.")] = None,
     part: Annotated[Literal["train", "val", "test"] | None, typer.Option(help="The part of --split to score.")] = None,
+    pattern: Pattern = None,
     pictures: Annotated[int, typer.Option(min=0, help="Draw so many cases, worst to best, into --out.")] = 0,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -115,7 +124,13 @@ def evaluate(
     from gliamap.workflows.evaluate import evaluate as run
 
     options = EvaluateOptions(
-        labels=labels, reference_labels=reference_labels, split=split, part=part, overwrite=overwrite, pictures=pictures
+        labels=labels,
+        reference_labels=reference_labels,
+        split=split,
+        part=part,
+        pattern=pattern,
+        overwrite=overwrite,
+        pictures=pictures,
     )
     with progress_bar("evaluate") as progress:
         found = run(predictions, references, out=out, options=options, progress=progress)

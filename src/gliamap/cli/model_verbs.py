@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from gliamap.cli.data_verbs import Json, Overwrite
+from gliamap.cli.data_verbs import Json, Overwrite, Pattern
 from gliamap.cli.show import (
     count,
     end_with_failures,
@@ -52,6 +52,13 @@ MinSize = Annotated[
     float | None,
     typer.Option(min=0, help="Remove connected parts below this, mL (images: pixels). Default: as the model says."),
 ]
+ResampleTo = Annotated[
+    str | None,
+    typer.Option(help="Bring the other modalities onto this one's grid, unregistered, where grids differ."),
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Allow a model of skull-stripped brains on whole heads, and the reverse.")
+]
 Overlap = Annotated[
     float | None, typer.Option(min=0, max=0.9, help="Overlap of windows, a share. Default: as the model says.")
 ]
@@ -63,6 +70,7 @@ def train(
     test_fold: TestFold = None,
     closed_fold: ClosedFolds = None,
     split: Annotated[Path | None, typer.Option(help="Divide the cases as this split.json does.")] = None,
+    leaky: Annotated[bool, typer.Option("--leaky", help="Take a --split that tears patients apart.")] = False,
     network: Annotated[str, typer.Option(help="dynunet or unet.")] = "dynunet",
     dims: Annotated[int | None, typer.Option(min=2, max=3, help="2 (slices) or 3. Default: as the data.")] = None,
     widths: Widths = None,
@@ -95,19 +103,13 @@ def train(
     from gliamap.workflows.train import train as run
 
     given: dict[str, Any] = {
-        "patch": patch,
-        "steps": steps,
-        "batch": batch,
-        "learning_rate": learning_rate,
-        "optimiser": optimiser,
-        "schedule": schedule,
-        "precision": precision,
-        "validate_every": validate_every,
-        "workers": workers,
+        **{"patch": patch, "steps": steps, "batch": batch, "learning_rate": learning_rate, "optimiser": optimiser},
+        **{"schedule": schedule, "precision": precision, "validate_every": validate_every, "workers": workers},
     }
     options = TrainOptions(
         split=SplitOptions(test_fold=test_fold, closed_folds=tuple(closed_fold or ()), seed=seed),
         split_file=split,
+        leaky=leaky,
         network=network,
         dims=dims,  # type: ignore[arg-type]
         widths=_widths(widths) if widths else None,
@@ -169,9 +171,12 @@ def segment(
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Write probabilities, too.")] = False,
     no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Write no mosaics.")] = False,
     part: Part = None,
+    pattern: Pattern = None,
+    resample_to: ResampleTo = None,
     min_size: MinSize = None,
     overlap: Overlap = None,
     precision: Annotated[Literal["fp32", "bf16"] | None, typer.Option(help="Default: the fastest here.")] = None,
+    force: Force = False,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -186,6 +191,8 @@ def segment(
     gliamap segment BraTS2021_Validation -o masks --model run --probabilities
 
     gliamap segment slices/images -o masks --model run --labels binary
+
+    gliamap segment clinic -o masks --model run --pattern '{case}/{case}_{modality}.nii.gz' --resample-to t1c
     """
     from gliamap.workflows.segment import SegmentOptions
     from gliamap.workflows.segment import segment as run
@@ -199,6 +206,9 @@ def segment(
         min_size=min_size,
         overlap=overlap,
         precision=precision,
+        pattern=pattern,
+        resample_to=resample_to,
+        force=force,
         overwrite=overwrite,
     )
     with progress_bar("segment") as progress:

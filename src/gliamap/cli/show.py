@@ -36,8 +36,8 @@ def print_table(table: Table) -> None:
 
 
 def plain(value: object) -> str:
-    """``value`` as text in which brackets are no markup: for paths and names."""
-    return escape(str(value))
+    """``value`` as text in which brackets are no markup and what cannot be printed is spelt out: for paths, names."""
+    return escape("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value)))
 
 
 def count(things: Collection[object], name: str) -> str:

@@ -12,8 +12,8 @@ from gliamap.config import ModelSpec
 from gliamap.infer.decode import decode
 from gliamap.infer.engine import Engine, Precision, TorchEngine, cpu_has_fast_bf16
 from gliamap.infer.window import predict_windows
-from gliamap.io.checkpoint import load_weights, read_spec, resolve_model
-from gliamap.nets.zoo import build_network
+from gliamap.io.checkpoint import check_size, load_weights, read_spec, resolve_model
+from gliamap.nets.zoo import build_network, least_parameters
 from gliamap.prep.pipeline import prepare, restore
 
 
@@ -55,6 +55,7 @@ def load_predictor(path: Path, precision: Precision | None = None) -> Predictor:
     """
     folder = resolve_model(path)
     spec = read_spec(folder)
+    check_size(folder, least_parameters(spec.network))
     model = build_network(spec.network)
     load_weights(folder, model, spec)
     on_gpu = torch.cuda.is_available()

@@ -12,17 +12,20 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from gliamap.errors import FileError, OutputError
+from gliamap.io.archive import open_binary
+
+_KEPT = 24  # characters of a target's name in its temporary one: a long name has no room for more
 
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
     """A temporary path beside ``target``, renamed over it when the block ends well and removed when it does not.
 
-    The temporary name starts with ``.part-`` and keeps all suffixes of the target, because writers choose their
-    format by suffix. Missing parent folders are made. The block is for writing only: an ``OSError`` in it becomes
+    The temporary name starts with ``.part-`` and ends as the target does, because writers choose their format by
+    suffix. Missing parent folders are made. The block is for writing only: an ``OSError`` in it becomes
     an ``OutputError``.
     """
-    part = target.with_name(f".part-{os.getpid()}-{secrets.token_hex(4)}-{target.name}")
+    part = target.with_name(f".part-{os.getpid()}-{secrets.token_hex(4)}-{target.name[-_KEPT:]}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield part
@@ -37,23 +40,26 @@ def atomic_path(target: Path) -> Iterator[Path]:
 def atomic_files(folder: Path) -> Iterator[Path]:
     """A temporary folder inside ``folder``, whose files are moved up together when the block ends well.
 
-    For files that belong together: where one cannot be made, none appears. ``folder`` is made where it is missing.
-    The temporary folder is removed in any case; its name starts with ``.part-``. ``OutputError`` where ``folder``
-    cannot be written to.
+    For files that belong together: where one cannot be made, none appears. Files in folders keep them. ``folder`` is
+    made where it is missing. The temporary folder is removed in any case; its name starts with ``.part-``.
+    ``OutputError`` where ``folder`` cannot be written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".part-", dir=folder) as name:
             yield Path(name)
-            for path in sorted(Path(name).iterdir()):
-                path.replace(folder / path.name)
+            for path in sorted(path for path in Path(name).rglob("*") if path.is_file()):
+                target = folder / path.relative_to(name)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                path.replace(target)
     except OSError as error:
         raise _not_writable(folder, error) from error
 
 
 def _not_writable(target: Path, error: OSError) -> OutputError:
+    final = Path(*(part for part in target.parts if not part.startswith(".part-")))
     return OutputError(
-        f"{target} cannot be written",
+        f"{final} cannot be written",
         found=error.strerror or str(error),
         remedy="check the folder's permissions and the free space, or choose another output",
     )
@@ -66,9 +72,12 @@ def _remove(part: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8, atomically."""
+    """Write ``text`` as UTF-8, atomically.
+
+    What UTF-8 cannot hold, as in file names of other encodings, is written as ``\\udcff``: JSON reads it back.
+    """
     with atomic_path(path) as part:
-        part.write_text(text, encoding="utf-8")
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -77,14 +86,15 @@ def write_json(path: Path, data: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file; ``FileError`` where it is missing, unreadable or damaged."""
+    """The content of a JSON file, which may lie in an archive; ``FileError`` where it is missing or damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        with open_binary(path) as stream:
+            return json.loads(stream.read().decode("utf-8-sig"))
     except FileNotFoundError as error:
         raise FileError(f"{path} does not exist", expected="a JSON file", remedy="check the path") from error
     except OSError as error:
         raise FileError(f"{path} cannot be read", found=error.strerror or str(error)) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FileError(
             f"{path} is not valid JSON", found=str(error), remedy="restore the file, or make it again"
         ) from error

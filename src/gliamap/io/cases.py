@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from gliamap.case import Case, CaseFiles
 from gliamap.errors import FileError, GridError, LabelError, LayoutError
-from gliamap.io import images, nifti
+from gliamap.io import images, matlab, mgz, nifti
 from gliamap.io.nifti_header import NIFTI_SUFFIXES, is_nifti
 from gliamap.io.regrid import onto_grid
 from gliamap.labels import CONVENTIONS, LabelMap, get_convention, resolve_convention, to_tissue, values_in
@@ -21,6 +22,34 @@ _log = logging.getLogger(__name__)
 
 NOT_REGISTERED = "not registered: brought onto one grid by scanner coordinates alone"
 """The warning of a case whose files had different grids."""
+
+_Volumes = Iterator[tuple[int | None, NDArray[np.float32], Grid]]
+
+
+@dataclass(frozen=True)
+class _Format:
+    """How files of one kind are read, and how a mask made for one ends.
+
+    ``read_volumes`` gives the wanted channels of a file, each once; ``None`` is the only image of a file.
+    """
+
+    suffixes: tuple[str, ...]
+    read_volumes: Callable[[Path, Collection[int | None]], _Volumes]
+    read_labels: Callable[[Path], tuple[NDArray[np.integer], Grid]]
+    read_grid: Callable[[Path], Grid]
+    mask_suffix: str
+
+
+def _read_matlab(path: Path, channels: Collection[int | None]) -> _Volumes:
+    return ((channel, *matlab.read_image(path)) for channel in channels)
+
+
+_FORMATS = (
+    _Format(NIFTI_SUFFIXES, nifti.read_volumes, nifti.read_labels, nifti.read_grid, ".nii.gz"),
+    _Format(mgz.MGZ_SUFFIXES, mgz.read_volumes, mgz.read_labels, mgz.read_grid, ".nii.gz"),
+    _Format(images.IMAGE_SUFFIXES, images.read_volumes, images.read_mask, images.read_grid, ".png"),
+    _Format((".mat",), _read_matlab, matlab.read_mask, matlab.read_grid, ".png"),
+)
 
 
 def read_case(
@@ -33,7 +62,8 @@ def read_case(
 ) -> Case:
     """Read ``modalities`` (default: all, in the source's order) of a case and, if it has any, its labels as tissues.
 
-    ``convention`` overrides what the layout allows. Voxels that are not finite become 0 and leave a warning.
+    ``convention`` overrides what the layout allows. Voxels that are not finite become 0 and leave a warning; so does a
+    modality that is a copy of another one in the same image file.
     ``resample_to`` names a modality onto whose grid the others are brought by their affines where theirs differs; it
     need not be among ``modalities``, and the case then carries the warning :data:`NOT_REGISTERED`.
     ``LayoutError`` on a missing modality, ``GridError`` where the files do not share one grid, ``LabelError`` on
@@ -44,6 +74,7 @@ def read_case(
     warnings: list[str] = []
     first = files.modalities[resample_to or wanted[0]]
     image, grid = _read_channels(files, wanted, resample_to, warnings)
+    warnings += _copies(files, wanted)
     labels, named = None, None
     if with_labels and files.labels is not None:
         labels, named = _read_tissues(files.labels, files.conventions, convention, (first, grid))
@@ -53,17 +84,37 @@ def read_case(
     return Case(identity.case_id, identity.patient_id, wanted, image, grid, labels, named, tuple(warnings))
 
 
+def read_image_file(path: Path, channel: int | None = None) -> tuple[NDArray[np.float32], Grid]:
+    """The voxels ``(X, Y, Z)`` and grid of an image file of any known kind; of one channel, where it holds several."""
+    ((_, volume, grid),) = read_volumes(path, (channel,))
+    return volume, grid
+
+
+def read_volumes(path: Path, channels: Collection[int | None]) -> _Volumes:
+    """The wanted channels of an image file of any known kind, one at a time, with their grid; ``None`` is the only one.
+
+    The file is read once.
+    """
+    return _format_of(path).read_volumes(path, channels)
+
+
 def read_mask_file(path: Path) -> tuple[NDArray[np.integer], Grid]:
-    """The label values ``(X, Y, Z)`` and grid of a NIfTI or image mask, told by its suffix."""
-    return images.read_mask(path) if _checked_kind(path) == "image" else nifti.read_labels(path)
+    """The label values ``(X, Y, Z)`` and grid of a mask file of any known kind, told by its suffix."""
+    return _format_of(path).read_labels(path)
+
+
+def read_grid(path: Path) -> Grid:
+    """The grid of an image file of any known kind, from as little of it as it takes; of a 4D file, its images'."""
+    return _format_of(path).read_grid(path)
 
 
 def write_mask(path: Path, values: NDArray[np.uint8], reference: Path) -> None:
     """Write label values ``(X, Y, Z)`` on the grid of ``reference``; see :func:`mask_suffix` for the kind of file."""
-    if _checked_kind(reference) == "image":
+    values = values.astype(np.uint8, copy=False)
+    if mask_suffix(reference) == ".png":
         images.write_mask(path, values)
     else:
-        nifti.write_like(path, values.astype(np.uint8, copy=False), reference)
+        _write_volume(path, values, reference)
 
 
 def write_probabilities(path: Path, probs: NDArray[np.float32], reference: Path) -> None:
@@ -71,26 +122,33 @@ def write_probabilities(path: Path, probs: NDArray[np.float32], reference: Path)
 
     Images have no format for it: theirs become NIfTI as well, with the grid of the image.
     """
-    data = np.moveaxis(probs, 0, -1)
-    if _checked_kind(reference) == "image":
-        nifti.write_new(path, data, images.read_image(reference)[1])
-    else:
-        nifti.write_like(path, data, reference)
+    _write_volume(path, np.moveaxis(probs, 0, -1), reference)
 
 
 def mask_suffix(reference: Path) -> str:
-    """How a mask for ``reference`` ends: ``.nii.gz`` for NIfTI, ``.png`` for images."""
-    return ".png" if _checked_kind(reference) == "image" else ".nii.gz"
+    """How a mask for ``reference`` ends: ``.nii.gz`` for NIfTI and MGZ, ``.png`` for slices."""
+    return _format_of(reference).mask_suffix
 
 
-def _checked_kind(path: Path) -> str:
-    if images.is_image(path):
-        return "image"
-    if is_nifti(path):
-        return "nifti"
-    raise FileError(
+def _write_volume(path: Path, data: NDArray[np.generic], reference: Path) -> None:
+    if is_nifti(reference):
+        nifti.write_like(path, data, reference)
+    else:
+        nifti.write_new(path, data, read_grid(reference))
+
+
+def _format_of(path: Path) -> _Format:
+    found = next((known for known in _FORMATS if path.name.lower().endswith(known.suffixes)), None)
+    if found is None:
+        raise unknown_kind(path)
+    return found
+
+
+def unknown_kind(path: Path) -> FileError:
+    """The error for a file whose name says no kind that is read."""
+    return FileError(
         f"{path} is of an unknown kind",
-        expected="one of " + ", ".join((*NIFTI_SUFFIXES, *images.IMAGE_SUFFIXES)),
+        expected="one of " + ", ".join(suffix for known in _FORMATS for suffix in known.suffixes),
         remedy="convert it, or rename it if only the name is wrong",
     )
 
@@ -118,35 +176,48 @@ def _read_channels(
     first = files.modalities[resample_to or wanted[0]]
     image: NDArray[np.float32] | None = None
     grid = None if resample_to is None else read_grid(first)
-    for channel, name in enumerate(wanted):
-        path = files.modalities[name]
-        volume, own = read_image_file(path, files.channels.get(name))
+    for at, path, volume, own in _volumes(files, wanted):
         grid = grid or own
         if image is None:
             image = np.empty((len(wanted), *grid.shape), np.float32)
         replaced = nifti.replace_nonfinite(volume)
         if replaced:
-            warnings.append(f"{path.name}: {replaced} voxels that are not finite were read as 0")
+            place = f"{path.name} ({wanted[at]})" if wanted[at] in files.channels else path.name
+            warnings.append(f"{place}: {replaced} voxels that are not finite were read as 0")
         if resample_to is not None and not own.same_as(grid):
-            volume = onto_grid(volume, own, grid)
+            image[at] = onto_grid(volume, own, grid)
             warnings += [NOT_REGISTERED] if NOT_REGISTERED not in warnings else []
         else:
             _check_grid((first, grid), (path, own))
-        image[channel] = volume
+            image[at] = volume
     assert image is not None and grid is not None  # wanted is not empty, see _check_present
     return image, grid
 
 
-def read_image_file(path: Path, channel: int | None = None) -> tuple[NDArray[np.float32], Grid]:
-    """The voxels ``(X, Y, Z)`` and grid of an image file of any known kind; of one channel, where it holds several."""
-    if _checked_kind(path) == "image":
-        return images.read_image(path, channel)
-    return nifti.read_volume(path, channel)
+def _volumes(files: CaseFiles, wanted: Sequence[str]) -> Iterator[tuple[int, Path, NDArray[np.float32], Grid]]:
+    """Each wanted modality: its place among them, its file, its volume, its grid. Every file is read once."""
+    places: dict[Path, dict[int | None, list[int]]] = {}
+    for at, name in enumerate(wanted):
+        places.setdefault(files.modalities[name], {}).setdefault(files.channels.get(name), []).append(at)
+    for path, by_channel in places.items():
+        for channel, volume, grid in read_volumes(path, by_channel):
+            for at in by_channel[channel]:
+                yield at, path, volume, grid
 
 
-def read_grid(path: Path) -> Grid:
-    """The grid of an image file of any known kind, from as little of it as it takes."""
-    return images.read_image(path)[1] if _checked_kind(path) == "image" else nifti.read_grid(path)
+def _copies(files: CaseFiles, wanted: Sequence[str]) -> Iterator[str]:
+    """A remark on each wanted modality that is a copy of another one in the same image file, wanted or not.
+
+    Where one of them is FLAIR, it is taken for the original: the LGG data set of Kaggle fills gaps with it.
+    """
+    places = {(files.modalities[name], channel): name for name, channel in files.channels.items()}
+    for path in dict.fromkeys(files.modalities[name] for name in wanted if name in files.channels):
+        for group in images.equal_channels(path) if images.is_image(path) else ():
+            names = [places[path, channel] for channel in group if (path, channel) in places]
+            original = "flair" if "flair" in names else names[0] if names else ""
+            for name in names:
+                if name != original and name in wanted:
+                    yield f"{name} is a copy of {original}: it stands for a missing modality"
 
 
 def _check_grid(reference: tuple[Path, Grid], other: tuple[Path, Grid]) -> None:
@@ -155,7 +226,7 @@ def _check_grid(reference: tuple[Path, Grid], other: tuple[Path, Grid]) -> None:
             f"{reference[0]} and {other[0]} do not share a voxel grid",
             found=f"{reference[1].describe()} and {other[1].describe()}",
             expected="the same shape and the same affine",
-            remedy="register the files to one grid first; gliamap segment --resample-to brings them onto one as they are",
+            remedy="register them to one grid first; gliamap segment --resample-to brings them onto one as they are",
         )
 
 

@@ -47,7 +47,8 @@ def read_spec(folder: Path) -> ModelSpec:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise FileError(
-            f"{path} does not describe a model of this version ({where}: {first['msg']})",
+            f"{path} does not describe a model of this version",
+            found=f"{where}: {first['msg']}" if where else first["msg"],
             remedy="use the gliamap version that wrote it",
         ) from error
 
@@ -59,13 +60,21 @@ def load_weights(folder: Path, model: torch.nn.Module, spec: ModelSpec) -> None:
         raise FileError(f"{weights} is missing", remedy="copy the whole model folder")
     if spec.weights_sha256 and _sha256(weights) != spec.weights_sha256:
         raise FileError(
-            f"{weights} is not the file that model.json describes (its hash differs)", remedy="copy the model again"
+            f"{weights} is not the file that model.json describes",
+            found="its hash differs: it was changed, or not copied to its end",
+            remedy="copy the whole model folder again",
         )
     try:
         load_model(model, str(weights))
     except (SafetensorError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise FileError(f"{weights} does not fit the network that model.json describes ({reason})") from error
+        raise _unfitting(weights, " ".join(line.strip() for line in str(error).splitlines()[:2])) from error
+
+
+def check_size(folder: Path, parameters: int) -> None:
+    """``FileError`` where the weights cannot be so many parameters; asked before a network of them takes its memory."""
+    weights = folder / "weights.safetensors"
+    if weights.is_file() and weights.stat().st_size < parameters:
+        raise _unfitting(weights, f"{weights.stat().st_size} bytes for {parameters} parameters or more")
 
 
 def resolve_model(path: Path) -> Path:
@@ -77,6 +86,14 @@ def resolve_model(path: Path) -> Path:
         raise FileError(f"there is no model at {path}", remedy="check the path given with --model")
     read_spec(path)
     raise AssertionError("read_spec refuses a folder without model.json")
+
+
+def _unfitting(weights: Path, found: str) -> FileError:
+    return FileError(
+        f"{weights} does not fit the network that model.json describes",
+        found=found,
+        remedy="copy the whole model folder again",
+    )
 
 
 def _sha256(path: Path) -> str:

@@ -1,40 +1,30 @@
-"""NIfTI headers: opening a file, reading its header by nibabel, the grid that it declares. Faults become messages."""
+"""NIfTI headers, read by nibabel, and the grid that they declare. Faults become messages."""
 
 from __future__ import annotations
 
 import logging
 import math
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import nibabel as nib
 import numpy as np
-from isal import igzip, isal_zlib
 from nibabel.spatialimages import HeaderDataError
 
 from gliamap.boxes import Shape
 from gliamap.errors import FileError
+from gliamap.io.voxels import bad_affine, check_affine, check_bytes, image_shape
 from gliamap.volume import Grid
 
 _SILENT = logging.Logger("nibabel", logging.CRITICAL + 1)  # it mends small faults aloud, without naming the file
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 
-MAX_VOXELS = 2**30
-"""No scan has more; a header that says so is damaged or hostile, and would fill the memory."""
-
-_GZIP_MAGIC = b"\x1f\x8b"
-_GZIP_MAX_RATIO = 1032  # deflate cannot pack tighter, so a smaller file cannot hold what its header declares
 _MM_PER_UNIT = {1: 1000.0, 3: 0.001}  # metres, microns; every other code is taken as millimetres
 
-# nibabel and isal say little of their types.
+# nibabel says little of its types.
 NIFTI1: Any = nib.Nifti1Header
 NIFTI2: Any = nib.Nifti2Header
-GZIP: Any = igzip.IGzipFile
-_ISAL_ERROR = cast("type[Exception]", isal_zlib.error)
 Header = Any
 
 
@@ -52,45 +42,8 @@ def nifti_stem(path: Path) -> str:
     return name
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
-    """The file's unpacked bytes; whatever goes wrong while they are read becomes a ``FileError``."""
-    try:
-        with path.open("rb") as plain:
-            start = plain.read(2)
-            plain.seek(0)
-            packed = start == _GZIP_MAGIC
-            _check_name(path, start, packed=packed)
-            if not packed:
-                yield plain
-                return
-            with GZIP(fileobj=plain, mode="rb") as stream:
-                yield stream
-    except FileNotFoundError as error:
-        raise FileError(f"{path} does not exist", expected="a NIfTI file", remedy="check the path") from error
-    except (EOFError, _ISAL_ERROR, zlib.error, igzip.BadGzipFile) as error:
-        raise _truncated(path, str(error)) from error
-    except OSError as error:
-        # nibabel reports too few bytes as a plain OSError without a number.
-        if error.errno is None:
-            raise _truncated(path, str(error)) from error
-        raise FileError(f"{path} cannot be read", found=error.strerror, remedy="check the path") from error
-
-
-def _check_name(path: Path, start: bytes, *, packed: bool) -> None:
-    if not start:
-        raise FileError(f"{path} is empty", expected="a NIfTI file", remedy="copy or download it again")
-    named = path.name.lower().endswith(".gz")
-    if named != packed and is_nifti(path):
-        raise FileError(
-            f"{path} is not what its name says",
-            found="gzip content" if packed else "no gzip content",
-            expected="gzip content" if named else "plain NIfTI content",
-            remedy=f"rename it to end in {'.nii' if named else '.nii.gz'} if it is NIfTI, or copy it again",
-        )
-
-
 def read_header(stream: BinaryIO, path: Path) -> Header:
+    """The header at the beginning of ``stream``; ``FileError`` where it is not NIfTI, or lies apart from its voxels."""
     block = stream.read(NIFTI1.sizeof_hdr)
     kind = NIFTI1
     if _size_field(block) == NIFTI2.sizeof_hdr:
@@ -101,10 +54,14 @@ def read_header(stream: BinaryIO, path: Path) -> Header:
     try:
         header = kind(block, check=False)
         header.check_fix(logger=_SILENT, error_level=40)
-    except HeaderDataError as error:
+    except (HeaderDataError, OverflowError, ValueError) as error:  # the latter two on fields that are not finite
         raise _not_nifti(path, str(error)) from error
     if bytes(header["magic"])[:3] != kind.single_magic[:3]:
         raise _not_nifti(path, "a header without its voxels, as in .hdr/.img pairs or Analyze files")
+    if not 0 <= header["dim"][0] <= 7:
+        raise _not_nifti(path, f"{header['dim'][0]} axes")
+    if header["vox_offset"] < kind.single_vox_offset:
+        raise _not_nifti(path, "voxels that begin inside the header")
     return header
 
 
@@ -113,8 +70,9 @@ def _size_field(block: bytes) -> int:
     return min(sizes)  # the wrong byte order gives a huge number
 
 
-def grid_of(header: Header, path: Path) -> Grid:
-    shape = shape_of(header, path)
+def grid_of(header: Header, path: Path, channel: int | None = None) -> Grid:
+    """The grid of one image, in millimetres; ``FileError`` also where its voxels are not plain numbers."""
+    shape = shape_of(header, path, channel)
     dtype = header.get_data_dtype()
     if dtype.kind not in "iuf":
         raise FileError(
@@ -124,54 +82,34 @@ def grid_of(header: Header, path: Path) -> Grid:
             remedy="export the magnitude image as a plain NIfTI volume",
         )
     try:
-        affine = np.array(header.get_best_affine(), np.float64)
-    except HeaderDataError as error:
-        raise _bad_affine(path, str(error)) from error
-    affine[:3] *= _MM_PER_UNIT.get(int(header["xyzt_units"]) & 7, 1.0)
-    if not np.isfinite(affine).all():
-        raise _bad_affine(path, "values that are not finite")
-    if abs(np.linalg.det(affine[:3, :3])) < 1e-9:
-        raise _bad_affine(path, "a singular matrix: a voxel would have no volume")
+        with np.errstate(all="ignore"):  # what overflows is not finite, and refused
+            affine = np.array(header.get_best_affine(), np.float64)
+            affine[:3] *= mm_per_unit(header)
+    except (HeaderDataError, ValueError) as error:  # the latter on quaternions that are none
+        raise bad_affine(path, str(error)) from error
+    check_affine(affine, path)
     return Grid(shape, affine)
 
 
-def shape_of(header: Header, path: Path) -> Shape:
-    """The three sizes; a 2D file gets Z = 1, further axes of size 1 are dropped."""
-    sizes = [int(n) for n in header.get_data_shape()]
-    if len(sizes) < 2 or min(sizes) < 1 or any(n != 1 for n in sizes[3:]):
-        raise FileError(
-            f"{path} is not one 3D volume",
-            found=f"size {'x'.join(map(str, sizes)) or 'none'}",
-            expected="three axes",
-            remedy="split a 4D file into one file per modality or time point",
-        )
-    x, y, z = (*sizes, 1)[:3]
-    return (x, y, z)
+def mm_per_unit(header: Header) -> float:
+    """Millimetres in the header's unit of length."""
+    return _MM_PER_UNIT.get(int(header["xyzt_units"]) & 7, 1.0)
+
+
+def sizes_of(header: Header) -> tuple[int, ...]:
+    """The sizes as declared: two to seven axes."""
+    return tuple(int(n) for n in header.get_data_shape())
+
+
+def shape_of(header: Header, path: Path, channel: int | None = None) -> Shape:
+    """The three sizes of one image, see :func:`gliamap.io.voxels.image_shape`."""
+    return image_shape(sizes_of(header), path, channel)
 
 
 def check_size(header: Header, path: Path) -> None:
-    voxels = math.prod(int(n) for n in header.get_data_shape())
-    if voxels > MAX_VOXELS:
-        raise FileError(
-            f"{path} is too large",
-            found=f"{voxels} voxels declared",
-            expected=f"at most {MAX_VOXELS}",
-            remedy="check the header; crop or resample the volume if it is right",
-        )
-    needed = voxels * header.get_data_dtype().itemsize + float(header["vox_offset"])
-    ratio = _GZIP_MAX_RATIO if path.name.lower().endswith(".gz") else 1
-    size = path.stat().st_size
-    if not size * ratio >= needed:  # an offset may be NaN
-        raise _truncated(path, f"{size} bytes where the header asks for {needed:.0f}")
-
-
-def _truncated(path: Path, found: str) -> FileError:
-    return FileError(
-        f"{path} is damaged or cut short",
-        found=found or "an unexpected end",
-        expected="a complete NIfTI file",
-        remedy="copy or download it again",
-    )
+    """``FileError`` where the file cannot hold the voxels that its header declares."""
+    item_bytes = header.get_data_dtype().itemsize
+    check_bytes(path, voxels=math.prod(sizes_of(header)), item_bytes=item_bytes, offset=float(header["vox_offset"]))
 
 
 def _not_nifti(path: Path, found: str) -> FileError:
@@ -179,14 +117,5 @@ def _not_nifti(path: Path, found: str) -> FileError:
         f"{path} is not a NIfTI file",
         found=found,
         expected="NIfTI-1 or NIfTI-2 in one file (.nii, .nii.gz)",
-        remedy="convert it to NIfTI, for example with dcm2niix (DICOM) or mri_convert (MGZ)",
-    )
-
-
-def _bad_affine(path: Path, found: str) -> FileError:
-    return FileError(
-        f"{path} does not say where its voxels lie",
-        found=found,
-        expected="an invertible affine in qform or sform",
-        remedy="repair the header, or export the file again",
+        remedy="convert it to NIfTI, for example with dcm2niix (DICOM)",
     )

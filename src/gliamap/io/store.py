@@ -23,6 +23,7 @@ from gliamap.boxes import Box, Shape
 from gliamap.case import CaseFiles, CaseIdentity, GridRecord, Lesion, PreparedCase, TumourIndex
 from gliamap.config import PrepConfig, Settings
 from gliamap.errors import FileError
+from gliamap.io.archive import origin_of
 from gliamap.io.atomic import atomic_path, read_json, write_json
 from gliamap.labels import Region
 from gliamap.volume import Grid
@@ -66,15 +67,16 @@ class StoreInfo(Settings):
 def case_origin(files: CaseFiles, prep: PrepConfig, convention: str | None = None) -> dict[str, Any]:
     """What a prepared case was made from: settings, and name, size and modification time (ns) of each source file.
 
+    For a file in an archive the time is the archive's.
+
     ``convention`` is the label convention that the user named, if any. A changed source is noticed without reading
     it. Files are listed by their role: an image and its mask often share a name.
     """
     paths = dict(files.modalities) | ({"labels": files.labels} if files.labels else {})
-    stats = {role: (path.name, path.stat()) for role, path in paths.items()}
     return {
         "prep": prep.model_dump(mode="json"),
         "convention": convention,
-        "files": {role: [name, stat.st_size, stat.st_mtime_ns] for role, (name, stat) in stats.items()},
+        "files": {role: [path.name, *origin_of(path)] for role, path in paths.items()},
     }
 
 
@@ -125,7 +127,8 @@ def read_case(store: Path, case_id: str) -> PreparedCase:
             raise ValueError(f"image {image.shape} and labels {labels.shape} are not on the grid {record.shape}")
     except (KeyError, TypeError, ValueError, AttributeError, OSError, EOFError, BadZipFile) as error:
         raise FileError(
-            f"the prepared case {folder.name} in {store} is damaged ({error})",
+            f"the prepared case {folder.name} in {store} is damaged",
+            found=str(error).partition(". ")[0],  # numpy goes on with how to unpickle it
             remedy="run gliamap prepare again: it redoes this case alone",
         ) from error
     return PreparedCase(content["case_id"], content["patient_id"], image, record, labels, index)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from types import MappingProxyType
 
 from monai.networks.nets.dynunet import DynUNet
@@ -56,6 +57,11 @@ def build_network(config: NetConfig) -> nn.Module:
             f"the network '{config.name}' has no deep supervision", remedy="leave it off, or take dynunet"
         )
     return NETWORKS[config.name](config)
+
+
+def least_parameters(config: NetConfig) -> int:
+    """Fewer parameters no network of ``config`` has: its convolutions from level to level, were they of one voxel."""
+    return sum(a * b for a, b in pairwise((config.in_channels, *config.widths)))
 
 
 def size_divisor(config: NetConfig) -> int:

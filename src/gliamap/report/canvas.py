@@ -6,10 +6,8 @@ matplotlib's objects are used directly: nothing global is touched, and equal inp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -24,7 +22,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from gliamap.io.atomic import atomic_path
-from gliamap.labels import LabelMap, Tissue, values_in
+from gliamap.labels import TISSUE_COLOURS, LabelMap, Tissue, values_in
 from gliamap.report.layout import Place
 
 DPI = 100
@@ -40,24 +38,6 @@ BLUE = "#7db7ee"
 AMBER = "#f0b35a"
 PREDICTION = "#ffb000"
 REFERENCE = "#4fd2ff"
-
-TISSUE_COLOURS: Mapping[Tissue, str] = MappingProxyType(
-    {
-        Tissue.ED: "#12b886",
-        Tissue.TUMOUR: "#ffb000",
-        Tissue.CORE: "#ff6b4a",
-        Tissue.ET: "#ffd43b",
-        Tissue.NET: "#d77bd0",
-        Tissue.NCR: "#f03e3e",
-        Tissue.NECROSIS: "#f03e3e",
-        Tissue.CC: "#5c7cfa",
-        Tissue.RC: "#4dabf7",
-    }
-)
-"""Each tissue's colour, in the order of drawing: edema, then what enhances, then the core.
-
-Within a label convention they stay apart for readers with red-green blindness (a test computes it).
-"""
 
 Align = Literal["left", "center", "right"]
 LineStyle = Literal["solid", "dashed"]

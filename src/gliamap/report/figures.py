@@ -19,6 +19,7 @@ from gliamap.errors import ConfigError, GridError
 from gliamap.labels import (
     REGION_NAMES,
     REGION_TISSUES,
+    TISSUE_COLOURS,
     TISSUE_NAMES,
     LabelMap,
     Region,
@@ -52,12 +53,13 @@ class MosaicOptions:
     """What a mosaic shows.
 
     ``channel``: the modality; by default ``t1c`` where core is marked, else ``flair``, else the first.
-    ``convention``: whose regions get a volume; by default the case's own, else what the masks hold. ``series``: how
-    many axial slices. ``width``: of the picture, in pixels.
+    ``convention``: whose regions get a volume; by default the case's own, else what the masks hold. ``notice``: a few
+    words of warning for the header. ``series``: how many axial slices. ``width``: of the picture, in pixels.
     """
 
     channel: str | None = None
     convention: str | None = None
+    notice: str = ""
     show_case_id: bool = True
     series: int = 8
     width: int = 1600
@@ -113,7 +115,7 @@ def draw_mosaic(
     placed = place_rows(rows, volume, HEADER, options.width)
     bottom = placed[-1].bottom + CAPTION
     canvas = Canvas(options.width, round(bottom + FOOTER))
-    _draw_title(canvas, case, channel, show_case_id=options.show_case_id)
+    _draw_title(canvas, case, channel, options)
     _draw_sizes(canvas, native, case.grid, convention=options.convention or case.convention, right=placed[0].right)
     for row, places in zip(rows, placed, strict=True):
         draw_row(canvas, row, places, volume)
@@ -192,16 +194,18 @@ def _image_row(volume: Volume, masks: _Masks) -> Row:
     return Row("", tuple(panels), IMAGE_HEIGHT)
 
 
-def _draw_title(canvas: Canvas, case: Case, channel: str, *, show_case_id: bool) -> None:
-    title = case.case_id if show_case_id else "case"
+def _draw_title(canvas: Canvas, case: Case, channel: str, options: MosaicOptions) -> None:
+    title = case.case_id if options.show_case_id else "case"
     if len(title) > TITLE_LENGTH:
         title = title[: TITLE_LENGTH - 1] + "…"
     canvas.text((MARGIN, 32), title, ink.TITLE)
     about = f"{_MODALITY_TITLES.get(channel, channel)} · {_describe(case.grid)}"
     width = canvas.text((MARGIN, 62), about, ink.QUIET)
     angle = obliqueness_degrees(case.grid.affine)
+    notices = [options.notice]
     if case.grid.unit == "mm" and angle > OBLIQUE_DEGREES:
-        canvas.text((MARGIN + width + 16, 62), f"oblique by {angle:.0f}°: approx. orientation", ink.NOTICE)
+        notices.append(f"oblique by {angle:.0f}°: approx. orientation")
+    canvas.text((MARGIN + width + 16, 62), " · ".join(filter(None, notices)), ink.NOTICE)
 
 
 def _describe(grid: Grid) -> str:
@@ -248,8 +252,8 @@ def _regions(masks: _Masks, convention: str | None) -> tuple[Region, ...]:
 def _draw_legend(canvas: Canvas, masks: _Masks, y: float, *, right: float) -> None:
     x = float(MARGIN)
     present = {tissue for tissues in masks.all for tissue in tissues_in(tissues)}
-    for tissue in (t for t in ink.TISSUE_COLOURS if t in present):
-        canvas.tile(Place(x, y - 6, 12, 12), ink.TISSUE_COLOURS[tissue])
+    for tissue in (t for t in TISSUE_COLOURS if t in present):
+        canvas.tile(Place(x, y - 6, 12, 12), TISSUE_COLOURS[tissue])
         x += 20 + canvas.text((x + 20, y), TISSUE_NAMES[tissue], ink.BODY) + 26
     if len(masks.all) == 2 and present:
         for name, colour, dashed in (("prediction", ink.PREDICTION, False), ("reference", ink.REFERENCE, True)):

@@ -8,10 +8,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gliamap.errors import FileError, GridError, LabelError, LayoutError
-from gliamap.io.atomic import read_json
-from gliamap.io.cases import read_mask_file
-from gliamap.io.images import IMAGE_SUFFIXES, is_image
+from gliamap.case import DataSet
+from gliamap.errors import FileError, GridError, LabelError
+from gliamap.io.cases import mask_suffix, read_mask_file
+from gliamap.io.images import IMAGE_SUFFIXES
 from gliamap.labels import (
     CONVENTIONS,
     Convention,
@@ -21,8 +21,9 @@ from gliamap.labels import (
     to_tissue,
     values_in,
 )
-from gliamap.sources.detect import scan
 from gliamap.sources.layout import list_folder, natural_key
+from gliamap.sources.masks import LAYOUT as BARE_MASKS
+from gliamap.sources.masks import declared_convention
 from gliamap.volume import Grid
 
 _NIFTI = (".nii.gz", ".nii")
@@ -51,34 +52,18 @@ class Pair:
     declared: str | None = None
 
 
-def find_references(references: Path) -> tuple[tuple[Pair, ...], tuple[str, ...]]:
-    """The reference masks in a data set of any known layout, or in a folder of bare masks; and remarks.
-
-    In a folder of bare masks every case is its own patient. ``LayoutError`` where there is no mask.
-    """
-    bare = _bare_masks(references)
-    try:
-        found = scan(references)
-    except LayoutError:
-        if not bare:
-            raise
-        return bare, _BARE
+def pairs_of(data: DataSet) -> tuple[tuple[Pair, ...], tuple[str, ...]]:
+    """The reference masks of a data set, or of bare masks, without predictions yet; and remarks."""
     pairs = tuple(
         Pair(case.case_id, case.identity.patient_id, case.labels, case.conventions)
-        for case in found.cases
+        for case in data.cases
         if case.labels is not None
     )
-    if not pairs and not bare:
-        raise LayoutError(
-            f"{references} holds no reference masks",
-            found=f"{len(found.cases)} cases in the layout {found.layout}, none with a mask",
-            remedy="name the folder that holds the masks",
-        )
-    if not pairs:
-        return bare, _BARE
-    without = len(found.cases) - len(pairs)
+    if data.layout == BARE_MASKS:
+        return pairs, _BARE
+    without = len(data.cases) - len(pairs)
     notes = (f"{without} cases without a reference mask were passed over",) if without else ()
-    return pairs, notes if found.patients_known else (*notes, _UNKNOWN)
+    return pairs, notes if data.patients_known else (*notes, _UNKNOWN)
 
 
 def find_predictions(
@@ -87,7 +72,7 @@ def find_predictions(
     """The pairs completed with their predictions, and the ids of predictions that belong to no pair.
 
     Looked for, in this order: ``CASE.nii.gz`` (``.nii``, or ``.png`` and other images where the references are
-    images), ``CASE-seg.nii.gz``, ``CASE_seg.nii.gz``, and the same inside a folder ``CASE``. The convention is the
+    slices), ``CASE-seg.nii.gz``, ``CASE_seg.nii.gz``, and the same inside a folder ``CASE``. The convention is the
     ``label_convention`` of ``CASE.json`` beside the mask, else ``chosen``. ``FileError`` where ``predictions`` is not
     a folder or holds no prediction at all.
     """
@@ -102,26 +87,6 @@ def find_predictions(
             remedy="check the folder; the mask of a case is named after its case id",
         )
     return found, _surplus(predictions, [pair.case_id for pair in pairs], suffixes)
-
-
-def reference_conventions(pairs: Sequence[Pair], chosen: str | None) -> dict[str, Convention]:
-    """The convention of each case's reference: ``chosen``, or told by the layout, or by the values.
-
-    A layout may allow several conventions; the values of all references in it together tell which.
-    """
-    found = {allowed: _told(pairs, allowed, chosen) for allowed in dict.fromkeys(pair.allowed for pair in pairs)}
-    return {pair.case_id: found[pair.allowed] for pair in pairs}
-
-
-def _told(pairs: Sequence[Pair], allowed: tuple[str, ...], chosen: str | None) -> Convention:
-    if chosen is not None:
-        return get_convention(chosen)
-    candidates = [get_convention(name) for name in allowed or CONVENTIONS]
-    if len(candidates) == 1:
-        return candidates[0]
-    paths = [pair.reference for pair in pairs if pair.allowed == allowed]
-    present = {value for path in paths for value in values_in(read_mask_file(path)[0])}
-    return _resolved(present, candidates, paths[0].parent, "--reference-labels")
 
 
 def read_reference(pair: Pair, convention: Convention) -> tuple[LabelMap, Grid]:
@@ -166,17 +131,7 @@ def _resolved(present: Collection[int], candidates: Sequence[Convention], path: 
 
 
 def _suffixes(reference: Path) -> tuple[str, ...]:
-    return IMAGE_SUFFIXES if is_image(reference) else _NIFTI
-
-
-def _bare_masks(folder: Path) -> tuple[Pair, ...]:
-    """The masks of a folder that holds nothing else; pictures beside NIfTI masks are none."""
-    files = list_folder(folder).files if folder.is_dir() else ()
-    for suffixes in (_NIFTI, IMAGE_SUFFIXES):
-        named = [(_case_name(file.name, suffixes), file) for file in files]
-        if any(name for name, _ in named):
-            return tuple(Pair(name, name, file, ()) for name, file in named if name)
-    return ()
+    return IMAGE_SUFFIXES if mask_suffix(reference) in IMAGE_SUFFIXES else _NIFTI
 
 
 def _case_name(file_name: str, suffixes: Sequence[str]) -> str | None:
@@ -191,10 +146,7 @@ def _with_prediction(pair: Pair, folder: Path, suffixes: Sequence[str], chosen: 
     path = _mask_of(pair.case_id, folder, suffixes)
     if path is None:
         return pair
-    beside = path.with_name(f"{pair.case_id}.json")
-    says = read_json(beside) if beside.is_file() else None
-    declared = says.get("label_convention") if isinstance(says, dict) else None
-    return replace(pair, prediction=path, declared=get_convention(declared).name if declared else chosen)
+    return replace(pair, prediction=path, declared=declared_convention(path, pair.case_id) or chosen)
 
 
 def _mask_of(case_id: str, folder: Path, suffixes: Sequence[str]) -> Path | None:

@@ -7,26 +7,39 @@ from pathlib import Path
 
 from gliamap.case import DataSet
 from gliamap.errors import LayoutError
-from gliamap.sources import brats, pairs
-from gliamap.sources.layout import Layout, list_folder, natural_key, summarise
+from gliamap.io.archive import is_file, is_folder
+from gliamap.sources import bids, brats, cheng_mat, lgg, msd, nnunet, pairs
+from gliamap.sources.layout import Layout, list_folder, natural_key, summarise, unwrapped
 from gliamap.sources.manifest import annotate
 from gliamap.sources.pattern import scan_pattern
 
-LAYOUTS: tuple[Layout, ...] = (pairs.TRAINING_PAIRS, pairs.PAIRS, brats.LAYOUT, pairs.IMAGES)
+LAYOUTS: tuple[Layout, ...] = (
+    pairs.TRAINING_PAIRS,
+    pairs.PAIRS,
+    bids.LAYOUT,
+    nnunet.LAYOUT,
+    brats.LAYOUT,
+    msd.LAYOUT,
+    cheng_mat.LAYOUT,
+    lgg.LAYOUT,
+    pairs.IMAGES,
+)
 """Tried in this order. Images without masks come last, because they ask for the least."""
 
 
 def scan(path: Path, pattern: str | None = None) -> DataSet:
     """The cases of a data set, a case folder, a folder of images or a single image, by names alone.
 
+    All but a single image may lie in a tar archive, plain or packed, and in one folder that wraps its whole content.
     ``pattern`` says how files are named where no layout fits, see :mod:`gliamap.sources.pattern`.
     Patients, folds and exclusions come from the data set's ``manifest.csv`` and ``folds.json``, where it has them.
     ``LayoutError`` where ``path`` does not exist, is laid out in no known way, or names two cases alike.
     """
-    if not path.exists():
-        raise LayoutError(f"{path} does not exist", expected="a data set, a case folder or an image")
-    tried = LAYOUTS if path.is_dir() else (pairs.IMAGES,)
     try:
+        if not (path.exists() or is_file(path) or is_folder(path)):
+            raise LayoutError(f"{path} does not exist", expected="a data set, a case folder or an image")
+        path = unwrapped(path)
+        tried = LAYOUTS if is_folder(path) else (pairs.IMAGES,)
         if pattern is not None:
             return annotate(scan_pattern(path, pattern))
         found = next((data for data in (layout.scan(path) for layout in tried) if data and data.cases), None)
@@ -50,7 +63,7 @@ def _check_names(data: DataSet) -> None:
 
 
 def _unknown(path: Path) -> LayoutError:
-    if path.is_file():
+    if not is_folder(path):
         return LayoutError(
             f"{path} is not an image that can be taken alone",
             expected="PNG, JPEG or TIFF",

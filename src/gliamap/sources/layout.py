@@ -9,6 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gliamap.case import DataSet
+from gliamap.io.archive import is_archive, list_members
+from gliamap.io.images import IMAGE_SUFFIXES
+from gliamap.io.mgz import MGZ_SUFFIXES
+from gliamap.io.nifti_header import NIFTI_SUFFIXES
+
+SUFFIXES = (*NIFTI_SUFFIXES, *MGZ_SUFFIXES, *IMAGE_SUFFIXES)
+"""How the files end that images and masks may be in."""
 
 _NOT_DATA = frozenset({"__MACOSX"})
 
@@ -34,15 +41,34 @@ class Listing:
 
 
 def list_folder(folder: Path) -> Listing:
-    """What ``folder`` shows; hidden names and what macOS leaves in archives (``._*``, ``__MACOSX``) are passed over."""
-    folders: list[Path] = []
-    files: list[Path] = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith(".") or entry.name in _NOT_DATA:
-                continue
-            (folders if entry.is_dir() else files).append(folder / entry.name)
-    return Listing(_sorted(folders), _sorted(files))
+    """What ``folder``, an archive or a folder in one shows.
+
+    Hidden names and what macOS leaves in archives (``._*``, ``__MACOSX``) are passed over. ``OSError`` where the folder
+    cannot be read, ``FileError`` where the archive is damaged or refused.
+    """
+    inside = list_members(folder)
+    if inside is None:
+        with os.scandir(folder) as entries:
+            inside = {entry.name: _is_folder(entry) for entry in entries}
+    shown = [(folder / n, is_dir) for n, is_dir in inside.items() if not n.startswith(".") and n not in _NOT_DATA]
+    return Listing(
+        _sorted([path for path, is_dir in shown if is_dir]), _sorted([path for path, is_dir in shown if not is_dir])
+    )
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle: whoever opens it hears of it
+        return False
+
+
+def unwrapped(root: Path) -> Path:
+    """The folder that an archive wraps its content in, else ``root`` itself: ``Task01.tar/Task01_BrainTumour``."""
+    if not is_archive(root):
+        return root
+    listing = list_folder(root)
+    return listing.folders[0] if len(listing.folders) == 1 and not listing.files else root
 
 
 def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:

@@ -2,21 +2,26 @@
 
 ``manifest.csv``: one row a case, found by the first of the columns ``file``, ``image``, ``case_id``, ``id`` and
 ``case`` that names a case; files also by their stem. Read are ``patient_group``, ``patient`` or ``patient_id``,
-``fold``, and ``exclude_from_train_when_test_fold`` (``1;2``).
+``fold``, and ``exclude_from_train_when_test_fold`` (``1;2``). Several rows about one case, such as one a file, must
+agree.
 
 ``folds.json``: sections ``{"name": {"patient or case": fold, ...}}``.
+
+A case folder or an image that is named alone is looked up in what its data set, the folder around it, ships.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gliamap.case import CaseIdentity, DataSet
 from gliamap.errors import FileError
-from gliamap.io.atomic import read_json
+from gliamap.io.archive import is_file, is_folder, open_binary
+from gliamap.io.atomic import read_json, write_text
 from gliamap.io.nifti_header import is_nifti, nifti_stem
 from gliamap.sources.layout import summarise
 
@@ -34,9 +39,12 @@ _Table = list[tuple[Mapping[str, str], "_Row"]]
 
 @dataclass(frozen=True)
 class _Row:
+    """What a line says; rows are equal where they say the same."""
+
     patient: str | None
     fold: int | None
     exclude: frozenset[int]
+    line: int = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -52,9 +60,10 @@ def annotate(data: DataSet) -> DataSet:
     """``data`` with the patients, folds and exclusions that its manifest and fold files give.
 
     A manifest with a column of patients makes them known where it names every case's, else not known. Its rows and
-    the cases that do not fit each other are noted. ``FileError`` where one of these files is damaged.
+    the cases that do not fit each other are noted. ``FileError`` where one of these files is damaged, or the manifest's
+    rows disagree about a case.
     """
-    folder = data.root if data.root.is_dir() else data.root.parent
+    folder = _folder_of_set(data)
     manifest = _read_manifest(folder / MANIFEST, data)
     rows, notes = manifest.rows, manifest.notes
     identities = [_with_row(case.identity, rows.get(case.case_id)) for case in data.cases]
@@ -69,6 +78,15 @@ def annotate(data: DataSet) -> DataSet:
         identities = [_with_fold(identity, section) for identity in identities]
     cases = tuple(replace(case, identity=own) for case, own in zip(data.cases, identities, strict=True))
     return replace(data, cases=cases, patients_known=known, notes=(*data.notes, *notes))
+
+
+def _folder_of_set(data: DataSet) -> Path:
+    """The folder whose files tell of the cases: the one around it for an image or a case folder on its own."""
+    if not is_folder(data.root):
+        return data.root.parent
+    root = data.root.resolve()
+    alone = [case.case_id for case in data.cases] == [root.name]
+    return root.parent if alone and not any(is_file(root / name) for name in (MANIFEST, FOLDS)) else data.root
 
 
 def _with_row(identity: CaseIdentity, row: _Row | None) -> CaseIdentity:
@@ -88,10 +106,10 @@ def _with_fold(identity: CaseIdentity, section: Mapping[str, int]) -> CaseIdenti
 
 
 def _read_manifest(path: Path, data: DataSet) -> _Manifest:
-    if not path.is_file():
+    if not is_file(path):
         return _Manifest({})
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
+        with open_binary(path) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)
             columns = tuple(reader.fieldnames or ())
             keys = [name for name in _KEYS if name in columns]
@@ -102,9 +120,9 @@ def _read_manifest(path: Path, data: DataSet) -> _Manifest:
             table = [_row(row, path, reader.line_num, patients) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise FileError(f"{path} cannot be read", found=str(error), expected="a CSV file in UTF-8") from error
-    rows, lone = _match(table, keys, {case.case_id for case in data.cases})
+    rows, lone = _match(table, keys, {case.case_id for case in data.cases}, path)
     notes = []
-    if lone and data.root.is_dir():  # a single image is one of many on purpose
+    if lone and data.root == path.parent:  # a single image or case is one of many on purpose
         notes.append(f"{len(lone)} rows of {MANIFEST} match no case: {summarise(lone)}")
     bare = [case.case_id for case in data.cases if case.case_id not in rows]
     if bare and patients is None:  # with patients, the note on them says it
@@ -112,14 +130,28 @@ def _read_manifest(path: Path, data: DataSet) -> _Manifest:
     return _Manifest(rows, patients is not None, tuple(notes))
 
 
-def _match(table: _Table, keys: Sequence[str], case_ids: Set[str]) -> tuple[dict[str, _Row], list[str]]:
+def _match(table: _Table, keys: Sequence[str], case_ids: Set[str], path: Path) -> tuple[dict[str, _Row], list[str]]:
     """Case id to row by the first column that names any case, and the names in the rows that match none."""
     for key in keys:
         names = [_case_of(row[key], case_ids, is_file=key in _FILE_KEYS) for row, _ in table]
         if any(names):
-            rows = {name: content for name, (_, content) in zip(names, table, strict=True) if name}
+            rows: dict[str, _Row] = {}
+            for name, (_, content) in zip(names, table, strict=True):
+                if name:
+                    _check_agree(name, rows.setdefault(name, content), content, path)
             return rows, [row[key] for name, (row, _) in zip(names, table, strict=True) if not name]
     return {}, [row[keys[0]] for row, _ in table]
+
+
+def _check_agree(case_id: str, first: _Row, other: _Row, path: Path) -> None:
+    if first != other:
+        raise FileError(
+            f"{path} says two things of the case {case_id}",
+            found=f"patient {first.patient}, fold {first.fold} in line {first.line}, "
+            f"patient {other.patient}, fold {other.fold} in line {other.line}",
+            expected="rows about one case that agree",
+            remedy="correct the wrong row",
+        )
 
 
 def _case_of(value: str, case_ids: Set[str], *, is_file: bool) -> str | None:
@@ -142,7 +174,7 @@ def _row(row: Mapping[str, str | None], path: Path, line: int, patients: str | N
             found=str(error),
             expected=f"whole numbers in '{_FOLD}' and '{_EXCLUDE}' (separated by ';')",
         ) from error
-    return cells, _Row(patient, fold, exclude)
+    return cells, _Row(patient, fold, exclude, line)
 
 
 def _find_section(
@@ -154,7 +186,7 @@ def _find_section(
     """
     place = folder.resolve()
     for path in (place / FOLDS, place.parent / FOLDS):
-        sections = _read_folds(path) if path.is_file() else {}
+        sections = _read_folds(path) if is_file(path) else {}
         named = [s for name, s in sections.items() if name == place.name or name.startswith(f"{place.name} ")]
         fitting = [s for s in sections.values() if _knows_all(s, identities, patients_known=patients_known)]
         if named or fitting:
@@ -176,3 +208,22 @@ def _read_folds(path: Path) -> dict[str, dict[str, int]]:
         if not isinstance(section, dict) or not all(type(fold) is int for fold in section.values()):
             raise FileError(f"{path} has a section '{name}' that is not a table of folds", expected='{"name": fold}')
     return sections
+
+
+def write_manifest(folder: Path, identities: Sequence[CaseIdentity], *, patients_known: bool) -> None:
+    """Write ``manifest.csv`` into ``folder``: case and patient, and folds and exclusions where there are any.
+
+    A patient who is not known, and so is named after the case, is left blank; read back, patients are then not known.
+    """
+    folds = any(identity.fold is not None for identity in identities)
+    excluded = any(identity.exclude_when_test_fold for identity in identities)
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["case", "patient"] + [_FOLD] * folds + [_EXCLUDE] * excluded)
+    for identity in identities:
+        unknown = not patients_known and identity.patient_id == identity.case_id
+        row = [identity.case_id, "" if unknown else identity.patient_id]
+        row += ["" if identity.fold is None else str(identity.fold)] * folds
+        row += [";".join(map(str, sorted(identity.exclude_when_test_fold)))] * excluded
+        table.writerow(row)
+    write_text(folder / MANIFEST, text.getvalue())

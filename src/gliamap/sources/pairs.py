@@ -15,12 +15,13 @@ from pathlib import Path
 
 from gliamap.case import CaseFiles, CaseIdentity, DataSet
 from gliamap.errors import LayoutError
+from gliamap.io.archive import is_folder
 from gliamap.io.images import is_image
 from gliamap.sources.layout import Layout, list_folder, natural_key, summarise
 
 MODALITY = "t1c"
 
-_SLICE = re.compile(r"(?P<case>.+)_z\d+")
+_SLICE = re.compile(r"(?P<case>.+)_z\d+", re.DOTALL)
 _TEST_FOLD = 0
 
 
@@ -30,7 +31,7 @@ def scan_pairs(root: Path) -> DataSet | None:
         return None
     images, masks = _images_in(root / "images"), _by_stem(_images_in(root / "masks"))
     cases = [_case(path, masks, ("binary", "binary255")) for path in images]
-    return DataSet(root, PAIRS.name, tuple(cases), "head", patients_known=False, notes=_unpaired(cases, masks))
+    return DataSet(root, PAIRS.name, tuple(cases), "head", patients_known=False, notes=unpaired(cases, masks))
 
 
 def scan_training_pairs(root: Path) -> DataSet | None:
@@ -42,23 +43,23 @@ def scan_training_pairs(root: Path) -> DataSet | None:
         return None
     cases, masks, notes = [], {}, []
     for part, fold in (("training", None), ("test", _TEST_FOLD)):
-        if not (root / f"{part}_images").is_dir():
+        if not is_folder(root / f"{part}_images"):
             continue
         labels = root / f"{part}_labels"
-        own = _by_stem(_images_in(labels)) if labels.is_dir() else {}
+        own = _by_stem(_images_in(labels)) if is_folder(labels) else {}
         cases += [_case(path, own, ("msd",), fold) for path in _images_in(root / f"{part}_images")]
         masks.update(own)
         if fold is not None:
             notes.append(f"{part}_images are fold {fold}")
     cases.sort(key=lambda case: natural_key(case.case_id))
     known = all(_SLICE.fullmatch(case.case_id) for case in cases)
-    notes += _unpaired(cases, masks)
+    notes += unpaired(cases, masks)
     return DataSet(root, TRAINING_PAIRS.name, tuple(cases), "brain", known, tuple(notes))
 
 
 def scan_images(root: Path) -> DataSet | None:
     """A single image file, or the images of a folder."""
-    images = _images_in(root) if root.is_dir() else [root] if is_image(root) else []
+    images = _images_in(root) if is_folder(root) else [root] if is_image(root) else []
     if not images:
         return None
     cases = tuple(_case(path, {}, ()) for path in images)
@@ -73,7 +74,7 @@ def _case(path: Path, masks: Mapping[str, Path], conventions: tuple[str, ...], f
 
 
 def _has(root: Path, *folders: str) -> bool:
-    return all((root / folder).is_dir() for folder in folders)
+    return all(is_folder(root / folder) for folder in folders)
 
 
 def _images_in(folder: Path) -> list[Path]:
@@ -95,7 +96,8 @@ def _by_stem(paths: Sequence[Path]) -> dict[str, Path]:
     return found
 
 
-def _unpaired(cases: Sequence[CaseFiles], masks: Mapping[str, Path]) -> tuple[str, ...]:
+def unpaired(cases: Sequence[CaseFiles], masks: Mapping[str, Path]) -> tuple[str, ...]:
+    """Notes on slices without a mask, and on ``masks`` (by case) without a slice."""
     bare = [case.case_id for case in cases if case.labels is None]
     lone = sorted(masks.keys() - {case.case_id for case in cases}, key=natural_key)
     notes = []

@@ -1,11 +1,14 @@
-"""Training, validation and test cases: by patient, seeded, along the folds that a data set ships."""
+"""Training, validation and test cases: by patient, seeded, alike in tumours, along the folds that a data set ships."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal
 
 import numpy as np
 from pydantic import Field, ValidationError, model_validator
@@ -14,35 +17,32 @@ from gliamap.case import CaseIdentity
 from gliamap.config import Settings
 from gliamap.errors import ConfigError, FileError
 from gliamap.io.atomic import read_json, write_json
-from gliamap.sources.layout import natural_key, summarise
-
-RUN_LENGTH = 20
-"""Where patients are not known, so many neighbours in file order are kept together, being mostly one person."""
-
-MIN_RUNS = 10
-"""Small data sets get shorter runs, so that there are so many to draw from."""
-
-
-class _Unit(NamedTuple):
-    """What is drawn as one: a patient, or a run of neighbours."""
-
-    is_run: bool
-    name: str
+from gliamap.sources.layout import summarise
+from gliamap.sources.strata import TumourSize, deal, draw, make_units
 
 
 class SplitOptions(Settings):
-    """How to split. ``test_share`` is used where no ``test_fold`` is named; shares are of patients."""
+    """How to split. ``test_share`` is used where no ``test_fold`` is named; shares are of patients.
+
+    ``unit`` is what is drawn as one. ``case`` tears patients apart: scores then say how well a model knows patients
+    that it was trained on. It is there to show the difference.
+    """
 
     test_fold: int | None = None
     closed_folds: tuple[int, ...] = ()
     val_share: float = Field(default=0.1, ge=0, lt=1)
     test_share: float = Field(default=0.2, ge=0, lt=1)
     patients_known: bool = True
+    unit: Literal["patient", "case"] = "patient"
     seed: int = 0
 
 
 class Split(Settings):
-    """Case ids by part; ``left_out`` says why for each case that is in none."""
+    """Case ids by part; ``left_out`` says why for each case that is in none.
+
+    ``stratified``: the parts were drawn alike in tumour size and enhancement. ``fingerprint`` covers the parts; it is
+    set by :func:`write_split`, and a file that does not fit its own is refused.
+    """
 
     train: tuple[str, ...]
     val: tuple[str, ...]
@@ -51,6 +51,9 @@ class Split(Settings):
     seed: int
     test_fold: int | None = None
     patients_known: bool = True
+    unit: Literal["patient", "case"] = "patient"
+    stratified: bool = False
+    fingerprint: str = ""
 
     @model_validator(mode="after")
     def _each_case_once(self) -> Split:
@@ -61,17 +64,21 @@ class Split(Settings):
         return self
 
 
-def make_split(identities: Sequence[CaseIdentity], options: SplitOptions) -> Split:
+def make_split(
+    identities: Sequence[CaseIdentity], options: SplitOptions, sizes: Mapping[str, TumourSize] | None = None
+) -> Split:
     """Split cases, in the data set's order, into training, validation and test.
 
     Test is the shipped fold ``test_fold``, else a seeded share of the patients; validation is a seeded share of the
     rest, at least one patient where two or more are left and the share is not 0. Closed folds, cases that the data
     set excludes beside the test fold, and other cases of a test patient or of a closed one are left out. Where
     patients are not known, runs of neighbours in file order take the place of those that are not; known patients
-    stay whole. ``ConfigError`` where a case id occurs twice or a fold does not exist.
+    stay whole. With ``sizes`` by case id, the parts are alike in enhancement and tumour size (see ``strata``).
+    ``ConfigError`` where a case id occurs twice or a fold does not exist.
     """
     _check(identities, options)
-    unit_of = _units(identities, options)
+    identities = _as_drawn(identities, options)
+    units = make_units(identities, sizes, patients_known=options.patients_known or options.unit == "case")
     rng = np.random.default_rng(options.seed)
     left_out = {i.case_id: f"fold {i.fold} is closed" for i in identities if i.fold in options.closed_folds}
     closed = {i.patient_id for i in identities if i.case_id in left_out}
@@ -82,10 +89,10 @@ def make_split(identities: Sequence[CaseIdentity], options: SplitOptions) -> Spl
         else:
             rest.append(identity)
     if options.test_fold is None:
-        test, rest = _draw(rest, unit_of, options.test_share, rng)
+        test, rest = draw(rest, units, options.test_share, rng)
     else:
         test, rest = _take_fold(rest, options.test_fold, left_out)
-    val, train = _draw(rest, unit_of, options.val_share, rng)
+    val, train = draw(rest, units, options.val_share, rng)
     return Split(
         train=_ids(train),
         val=_ids(val),
@@ -94,24 +101,84 @@ def make_split(identities: Sequence[CaseIdentity], options: SplitOptions) -> Spl
         seed=options.seed,
         test_fold=options.test_fold,
         patients_known=options.patients_known,
+        unit=options.unit,
+        stratified=bool(sizes),
     )
 
 
+def make_folds(
+    identities: Sequence[CaseIdentity],
+    options: SplitOptions,
+    count: int,
+    sizes: Mapping[str, TumourSize] | None = None,
+) -> tuple[Split, ...]:
+    """Cross-validation: ``count`` splits, in which every case is tested once, but for those of closed folds.
+
+    Folds that the data set ships, and its exclusions beside them, are not used: take those with ``test_fold``.
+    ``ConfigError`` where there are fewer patients, or runs of neighbours, than folds.
+    """
+    closed = make_split(identities, options.model_copy(update={"test_fold": None})).left_out
+    rest = [
+        replace(identity, fold=None, exclude_when_test_fold=frozenset())
+        for identity in _as_drawn(identities, options)
+        if identity.case_id not in closed
+    ]
+    units = make_units(rest, sizes, patients_known=options.patients_known or options.unit == "case")
+    dealt = deal(rest, units, count, np.random.default_rng(options.seed))
+    splits = (
+        make_split(dealt, options.model_copy(update={"test_fold": fold, "closed_folds": ()}), sizes)
+        for fold in range(count)
+    )
+    return tuple(split.model_copy(update={"left_out": closed | split.left_out}) for split in splits)
+
+
+def divided_patients(split: Split, identities: Sequence[CaseIdentity]) -> dict[str, tuple[str, ...]]:
+    """The patients who have cases in more than one part of ``split``: patient id to the names of the parts."""
+    patient_of = {identity.case_id: identity.patient_id for identity in identities}
+    parts: dict[str, list[str]] = {}
+    for name in ("train", "val", "test"):
+        for patient in sorted({patient_of[case_id] for case_id in getattr(split, name) if case_id in patient_of}):
+            parts.setdefault(patient, []).append(name)
+    return {patient: tuple(names) for patient, names in parts.items() if len(names) > 1}
+
+
 def write_split(path: Path, split: Split) -> None:
-    """Write ``split`` as JSON, atomically."""
-    write_json(path, split.model_dump(mode="json"))
+    """Write ``split`` as JSON with its fingerprint, atomically."""
+    write_json(path, split.model_copy(update={"fingerprint": _fingerprint(split)}).model_dump(mode="json"))
 
 
 def read_split(path: Path) -> Split:
-    """The split of a JSON file; ``FileError`` where it is damaged or puts a case into two parts."""
+    """The split of a JSON file, without its fingerprint, so that equal splits are equal.
+
+    ``FileError`` where it is damaged, puts a case into two parts, or was changed after it was written.
+    """
     try:
-        return Split.model_validate(read_json(path))
+        split = Split.model_validate(read_json(path))
+        if split.fingerprint and split.fingerprint != _fingerprint(split):
+            raise FileError(
+                f"{path} was changed after it was made",
+                found=f"a fingerprint of other parts, {split.fingerprint}",
+                remedy="make it again, or empty its 'fingerprint' if the change is meant",
+            )
+        return split.model_copy(update={"fingerprint": ""})
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise FileError(
             f"{path} is not a split", found=f"{place}: {first['msg']}".lstrip(": "), remedy="make it again"
         ) from error
+
+
+def _as_drawn(identities: Sequence[CaseIdentity], options: SplitOptions) -> list[CaseIdentity]:
+    """The cases as they are drawn: each its own patient, where the unit is the case."""
+    if options.unit == "patient":
+        return list(identities)
+    return [replace(identity, patient_id=identity.case_id) for identity in identities]
+
+
+def _fingerprint(split: Split) -> str:
+    parts = json.dumps([sorted(part) for part in (split.train, split.val, split.test)])
+    return hashlib.sha256(parts.encode()).hexdigest()[:16]
 
 
 def _check(identities: Sequence[CaseIdentity], options: SplitOptions) -> None:
@@ -131,20 +198,6 @@ def _check(identities: Sequence[CaseIdentity], options: SplitOptions) -> None:
         raise ConfigError(f"fold {options.test_fold} is both closed and the test fold", remedy="choose one of the two")
 
 
-def _units(identities: Sequence[CaseIdentity], options: SplitOptions) -> dict[str, _Unit]:
-    """Case id to what is drawn as one: the patient, or a run of neighbours among the cases of unknown patient.
-
-    A patient is never divided. An unknown patient is one that is named after its case and has no other.
-    """
-    units = {identity.case_id: _Unit(False, identity.patient_id) for identity in identities}
-    if options.patients_known:
-        return units
-    cases_of = Counter(identity.patient_id for identity in identities)
-    unknown = [i.case_id for i in identities if i.patient_id == i.case_id and cases_of[i.patient_id] == 1]
-    length = max(1, min(RUN_LENGTH, len(identities) // MIN_RUNS))
-    return units | {case_id: _Unit(True, str(at // length)) for at, case_id in enumerate(unknown)}
-
-
 def _take_fold(
     identities: Sequence[CaseIdentity], fold: int, left_out: dict[str, str]
 ) -> tuple[list[CaseIdentity], list[CaseIdentity]]:
@@ -160,19 +213,6 @@ def _take_fold(
         else:
             rest.append(identity)
     return test, rest
-
-
-def _draw(
-    identities: Sequence[CaseIdentity], unit_of: Mapping[str, _Unit], share: float, rng: np.random.Generator
-) -> tuple[list[CaseIdentity], list[CaseIdentity]]:
-    """A share of the units (at least one, never all), and the rest; both in the given order."""
-    # The name itself comes last, because the natural order takes "1" and "01" for the same.
-    units = sorted({unit_of[i.case_id] for i in identities}, key=lambda u: (u.is_run, natural_key(u.name), u.name))
-    order = rng.permutation(len(units))
-    count = max(1, round(share * len(units))) if share > 0 else 0
-    drawn = {units[at] for at in order[: min(count, len(units) - 1)]} if units else set()
-    inside = [i for i in identities if unit_of[i.case_id] in drawn]
-    return inside, [i for i in identities if unit_of[i.case_id] not in drawn]
 
 
 def _ids(identities: Sequence[CaseIdentity]) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from gliamap.config import ModelSpec, TrainConfig
 from gliamap.errors import ConfigError, TrainingError
 from gliamap.infer.engine import Precision, TorchEngine
 from gliamap.io.checkpoint import read_spec, save_checkpoint
-from gliamap.io.store import StoreEntry, read_store
+from gliamap.io.store import StoreEntry, read_case, read_store
 from gliamap.labels import Region, decode_regions, get_convention
 from gliamap.losses import deeply_supervised
 from gliamap.nets.zoo import build_network, heads, size_divisor
@@ -186,7 +186,7 @@ def check_job(job: Job) -> None:
 
     That is: the network cannot be built, the patch does not fit it (one voxel at the coarsest level cannot be
     normalised), a network for slices gets a block or the reverse, or there is no case to train on. ``LabelError``
-    where the output cannot be decoded to the labels' convention.
+    where the output cannot be decoded to the labels' convention, ``FileError`` where a prepared case is damaged.
     """
     patch, network, output = job.config.patch, job.spec.network, job.spec.output
     if output.kind == "regions":
@@ -207,3 +207,5 @@ def check_job(job: Job) -> None:
         raise ConfigError(
             "the split leaves no case to train on", remedy="check --test-fold, --closed-fold or the file of --split"
         )
+    for case_id in (*job.train_ids, *job.val_ids):
+        read_case(job.store, case_id)

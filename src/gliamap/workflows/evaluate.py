@@ -12,23 +12,27 @@ from typing import Literal
 from pydantic import Field
 
 from gliamap import __version__
+from gliamap.case import CaseIdentity, DataSet
 from gliamap.config import Settings
-from gliamap.errors import ConfigError, GliamapError, OutputError
+from gliamap.errors import ConfigError, GliamapError, LabelError, OutputError
 from gliamap.io.atomic import write_json, write_text
 from gliamap.labels import Convention, Region, get_convention
 from gliamap.scoring.pairs import (
     Pair,
     find_predictions,
-    find_references,
+    pairs_of,
     read_prediction,
     read_reference,
-    reference_conventions,
 )
 from gliamap.scoring.score import score_case, score_missing
 from gliamap.scoring.table import ScoredCase, Summary, as_json, case_rows, summarise
-from gliamap.sources.splits import read_split
+from gliamap.sources.masks import scan_with_masks
+from gliamap.sources.splits import divided_patients, read_split
+from gliamap.workflows.conventions import settle_convention
 from gliamap.workflows.examples import draw_examples
 from gliamap.workflows.failures import check_folder
+
+_OTHER_CLASSES = "predictions and references divide the tumour differently: classes are not scored"
 
 OUTPUTS = ("scores.csv", "scores.json")
 """The files that :func:`evaluate` writes."""
@@ -39,8 +43,9 @@ class EvaluateOptions(Settings):
 
     ``labels`` and ``reference_labels`` name the label convention of either side where the files do not tell it.
     ``cases`` scores these case ids only; ``split`` and ``part`` those of one part of a split file. ``overwrite``
-    replaces scores that the output folder holds. ``seed`` draws the bootstrap. ``pictures`` draws so many cases, from
-    the worst to the best, beside the scores.
+    replaces scores that the output folder holds. ``pattern`` says how the files of the references are named where no
+    layout fits, see :mod:`gliamap.sources.pattern`. ``seed`` draws the bootstrap. ``pictures`` draws so many cases,
+    from the worst to the best, beside the scores.
     """
 
     labels: str | None = None
@@ -48,6 +53,7 @@ class EvaluateOptions(Settings):
     cases: tuple[str, ...] | None = None
     split: Path | None = None
     part: Literal["train", "val", "test"] | None = None
+    pattern: str | None = None
     overwrite: bool = False
     seed: int = 0
     pictures: int = Field(default=0, ge=0)
@@ -96,20 +102,21 @@ def evaluate(
     options = options or EvaluateOptions()
     if out is not None:
         _check_free(out, overwrite=options.overwrite)
-    every, notes = find_references(references)
+    data = scan_with_masks(references, options.pattern)
+    told = _reference_conventions(data, options.reference_labels)
+    every, notes = pairs_of(data)
     every, surplus = find_predictions(every, predictions, options.labels)
     pairs = _select(every, options)
-    conventions = reference_conventions(pairs, options.reference_labels)
+    conventions = {pair.case_id: told[pair.case_id] for pair in pairs}
     regions, classes = _comparable(pairs, conventions)
-    if not classes:
-        notes += ("predictions and references divide the tumour differently: classes are not scored",)
+    notes += (*_leaks(every, options), *(() if classes else (_OTHER_CLASSES,)))
     cases: list[ScoredCase] = []
     used: set[str] = set()
     for pair in pairs:
         scored, convention = _score(pair, conventions[pair.case_id], regions, classes=classes)
         cases.append(scored)
         used |= {convention.name} if convention else set()
-        if progress is not None:
+        if progress:
             progress(len(cases), len(pairs), pair.case_id)
     found = Evaluation(
         cases=tuple(cases),
@@ -126,7 +133,7 @@ def evaluate(
     write_json(out / "scores.json", _report(found, predictions, references))
     if options.pictures:
         try:
-            draw_examples(cases, pairs, conventions, out, references=references, count=options.pictures)
+            draw_examples(cases, pairs, conventions, out, references=data, count=options.pictures)
         except GliamapError as error:  # the scores stand, with or without pictures
             found = replace(found, notes=(*found.notes, f"no pictures: {error}"))
     return found
@@ -164,6 +171,25 @@ def _select(pairs: Sequence[Pair], options: EvaluateOptions) -> list[Pair]:
     if not wanted:
         raise ConfigError("no case is left to score", remedy="check the case ids and the part of the split")
     return [pair for pair in pairs if pair.case_id in wanted]
+
+
+def _reference_conventions(data: DataSet, chosen: str | None) -> dict[str, Convention]:
+    """The label convention of each case's reference; ``LabelError`` where it cannot be told."""
+    try:
+        told = settle_convention(data, chosen).apply(data)
+    except LabelError as error:
+        remedy = (error.remedy or "").replace("--labels", "--reference-labels") or None
+        raise LabelError(error.what, found=error.found, expected=error.expected, remedy=remedy) from error
+    return {case.case_id: get_convention(case.conventions[0]) for case in told.cases if case.labels is not None}
+
+
+def _leaks(pairs: Sequence[Pair], options: EvaluateOptions) -> tuple[str, ...]:
+    """A remark where the split has a patient in more than one part: the scores then do not hold for new patients."""
+    if options.split is None:
+        return ()
+    identities = [CaseIdentity(pair.case_id, pair.patient_id) for pair in pairs]
+    torn = divided_patients(read_split(options.split), identities)
+    return (f"leaky split: {len(torn)} patients are in more than one part",) if torn else ()
 
 
 def _comparable(pairs: Sequence[Pair], references: Mapping[str, Convention]) -> tuple[tuple[Region, ...], bool]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gliamap.case import DataSet
 from gliamap.errors import LayoutError
 from gliamap.io.cases import read_case
 from gliamap.labels import Convention
@@ -14,7 +15,6 @@ from gliamap.report.figures import MosaicOptions, draw_mosaic
 from gliamap.report.gallery import GalleryItem, draw_gallery
 from gliamap.scoring.pairs import Pair, read_prediction
 from gliamap.scoring.table import ScoredCase
-from gliamap.sources.detect import scan
 
 
 def draw_examples(
@@ -23,16 +23,16 @@ def draw_examples(
     conventions: Mapping[str, Convention],
     out: Path,
     *,
-    references: Path,
+    references: DataSet,
     count: int,
 ) -> None:
     """Draw ``count`` cases into ``out/gallery.png``, evenly spread over the ranks from worst to best mean Dice.
 
     Volumes get a mosaic each as well, ``out/CASE_comparison.png``. Missing predictions and, where there are any
-    others, cases without tumour in the reference are passed over. ``LayoutError`` where ``references`` is no data set
-    with images, or none of them has a prediction.
+    others, cases without tumour in the reference are passed over. ``LayoutError`` where ``references`` have no
+    images, or none of them has a prediction.
     """
-    files = {found.case_id: found for found in scan(references).cases if found.modalities and found.labels}
+    files = {found.case_id: found for found in references.cases if found.modalities and found.labels}
     by_id = {pair.case_id: pair for pair in pairs if pair.prediction is not None and pair.case_id in files}
     drawn = []
     for case_id in choose_examples([case for case in scored if case.case_id in by_id], count):
@@ -47,7 +47,7 @@ def draw_examples(
             picture = MosaicOptions(convention=conventions[case_id].name)
             draw_mosaic(case, labels, out / f"{case_id}_comparison.png", reference=case.labels, options=picture)
     if not drawn:
-        raise LayoutError(f"{references} has no images of the cases predicted")
+        raise LayoutError(f"{references.root} has no images of the cases predicted")
     draw_gallery(drawn, out / "gallery.png", columns=min(6, len(drawn)))
 
 

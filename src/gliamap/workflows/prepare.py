@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from gliamap.case import CaseFiles, DataSet
+from gliamap.checks.anatomy import Foreground
 from gliamap.config import PrepConfig, Settings
 from gliamap.errors import ConfigError, FileError, LayoutError
 from gliamap.io.cases import read_case
@@ -26,21 +27,25 @@ from gliamap.labels import CONVENTIONS, Convention, get_convention
 from gliamap.prep.pipeline import prepare as prepare_case
 from gliamap.sources.detect import scan
 from gliamap.sources.layout import summarise
+from gliamap.workflows.conventions import settle_convention
 from gliamap.workflows.failures import all_failed, check_folder, plain_settings, reason_of
+from gliamap.workflows.foreground import settle_foreground
 
 
 class PrepareOptions(Settings):
     """What the user may set; ``None`` takes what the data set says.
 
     ``modalities``: which to use, in this order (default: those that most cases have). ``labels``: the label
-    convention. ``foreground``, ``spacing``: see :class:`gliamap.config.PrepConfig`. ``overwrite``: prepare again with
-    other settings or from other sources.
+    convention. ``foreground``, ``spacing``: see :class:`gliamap.config.PrepConfig`. ``pattern``: how files are
+    named where no layout fits, see :mod:`gliamap.sources.pattern`. ``overwrite``: prepare again with other settings or
+    from other sources.
     """
 
     modalities: tuple[str, ...] | None = None
     labels: str | None = None
     foreground: Literal["brain", "head"] | None = None
     spacing: tuple[float, float, float] | None = None
+    pattern: str | None = None
     overwrite: bool = False
 
 
@@ -73,9 +78,7 @@ def prepare(
     be prepared.
     """
     options = options or PrepareOptions()
-    if options.labels is not None:
-        get_convention(options.labels)
-    data_sets = [scan(source) for source in sources]
+    data_sets = [_settled(scan(source, options.pattern), options.labels) for source in sources]
     cases, notes = _labelled(data_sets)
     config = _config(options, data_sets, cases)
     names = tuple(source.resolve().name for source in sources)
@@ -87,13 +90,13 @@ def prepare(
         if progress:
             progress(number, len(cases), files.case_id)
         try:
-            origin = case_origin(files, config, options.labels)
+            (convention,) = files.conventions
+            origin = case_origin(files, config, convention)
             if is_complete(store, files.case_id, origin):
                 reused += 1
             else:
-                case = read_case(files, modalities=config.modalities, convention=options.labels)
-                assert case.convention is not None
-                write_case(store, prepare_case(case, config), origin=origin, convention=case.convention)
+                case = read_case(files, modalities=config.modalities)
+                write_case(store, prepare_case(case, config), origin=origin, convention=convention)
             entries.append(entry_of(store, files))
         except Exception as error:
             if len(cases) == 1:
@@ -114,6 +117,11 @@ def prepare(
     return Prepared(write_store(store, info), reused, failed, notes)
 
 
+def _settled(data: DataSet, labels: str | None) -> DataSet:
+    """``data`` with one label convention for each case that has a mask; ``LabelError`` where it cannot be told."""
+    return settle_convention(data, labels).apply(data)
+
+
 def _labelled(data_sets: Sequence[DataSet]) -> tuple[list[CaseFiles], tuple[str, ...]]:
     """The cases with masks, and remarks on what was passed over."""
     every = [files for data in data_sets for files in data.cases]
@@ -121,7 +129,7 @@ def _labelled(data_sets: Sequence[DataSet]) -> tuple[list[CaseFiles], tuple[str,
     if not cases:
         raise LayoutError(
             f"{', '.join(str(data.root) for data in data_sets)} holds no case with labels",
-            found=f"{len(every)} cases without",
+            found="; ".join([f"{len(every)} cases without", *(note for data in data_sets for note in data.notes)]),
             remedy="training needs masks; to segment scans use gliamap segment",
         )
     twice = [case_id for case_id, count in Counter(f.case_id for f in cases).items() if count > 1]
@@ -135,20 +143,33 @@ def _labelled(data_sets: Sequence[DataSet]) -> tuple[list[CaseFiles], tuple[str,
 
 
 def _config(options: PrepareOptions, data_sets: Sequence[DataSet], cases: Sequence[CaseFiles]) -> PrepConfig:
-    foregrounds = {data.foreground or "brain" for data in data_sets}
-    if len(foregrounds) > 1 and options.foreground is None:
-        raise ConfigError(
-            "the sources mix skull-stripped images and whole heads",
-            remedy="prepare them apart, or say --foreground brain or head for all",
-        )
     # One odd case must not rule the others, so not simply the first case's.
     ((usual, _),) = Counter(tuple(files.modalities) for files in cases).most_common(1)
     with plain_settings():
         return PrepConfig(
             modalities=options.modalities or usual,
-            foreground=options.foreground or foregrounds.pop(),
+            foreground=options.foreground or _foreground(data_sets),
             spacing=options.spacing,
         )
+
+
+def _foreground(data_sets: Sequence[DataSet]) -> Foreground:
+    found = {}
+    for data in data_sets:
+        foreground, why = settle_foreground(data)
+        if foreground is None:
+            raise ConfigError(
+                f"nothing says whether {data.root} holds skull-stripped brains or whole heads",
+                found=why,
+                remedy="say --foreground brain or head",
+            )
+        found[foreground] = data.root
+    if len(found) > 1:
+        raise ConfigError(
+            "the sources mix skull-stripped images and whole heads",
+            remedy="prepare them apart, or say --foreground brain or head for all",
+        )
+    return next(iter(found))
 
 
 def _check_existing(

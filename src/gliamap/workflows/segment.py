@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +16,8 @@ from gliamap.config import CleanUpConfig, ModelSpec, OutputConfig, Settings, Win
 from gliamap.errors import ConfigError, LayoutError, OutputError
 from gliamap.infer.predictor import Predictor, load_predictor
 from gliamap.io.atomic import atomic_files, write_json
-from gliamap.io.cases import mask_suffix, read_case, write_mask, write_probabilities
+from gliamap.io.cases import NOT_REGISTERED, mask_suffix, read_case, write_mask, write_probabilities
+from gliamap.io.label_tables import write_label_tables
 from gliamap.labels import (
     TISSUE_NAMES,
     Convention,
@@ -30,9 +31,10 @@ from gliamap.labels import (
 )
 from gliamap.report.figures import MosaicOptions, draw_mosaic
 from gliamap.sources.detect import scan
-from gliamap.sources.phantom import is_phantom
+from gliamap.sources.modalities import canonical_modality
 from gliamap.sources.splits import read_split
 from gliamap.workflows.failures import all_failed, check_folder, plain_settings, reason_of
+from gliamap.workflows.fit import check_fit, odd_images
 
 _MOSAIC = "_mosaic.png"
 
@@ -43,6 +45,9 @@ class SegmentOptions(Settings):
     ``labels``: the convention of the masks written (default: the input's own, else the model's); ``lossy`` allows it
     to merge labels. ``part``: only the cases of this part of the run's split. ``min_size``: remove connected parts
     smaller than this, mL or pixels (default: what the model's spec says). ``overlap``: of windows, likewise.
+    ``pattern``: how files are named where no layout fits, see :mod:`gliamap.sources.pattern`. ``resample_to``: bring
+    the other modalities onto the grid of this one where theirs differ, unregistered; the mask then lies on that grid.
+    ``force``: segment whole heads with a model of skull-stripped brains, and the reverse.
     """
 
     labels: str | None = None
@@ -53,6 +58,9 @@ class SegmentOptions(Settings):
     min_size: float | None = None
     overlap: float | None = None
     precision: Literal["fp32", "bf16"] | None = None
+    pattern: str | None = None
+    resample_to: str | None = None
+    force: bool = False
     overwrite: bool = False
 
 
@@ -78,18 +86,21 @@ def segment(
     Each case gives ``CASE.nii.gz`` or ``.png`` (with the input's shape, affine, qform, sform and units), ``CASE.json``
     (volumes, model, warnings), ``CASE_mosaic.png`` and on request ``CASE_probabilities.nii.gz``: all of them, or none
     where the case fails. That does not stop the others; it is listed in ``failed``. A single case that fails raises
-    its error.
+    its error. Beside masks of volumes lie ``labels.ctbl`` and ``labels.label``, their names and colours for 3D Slicer
+    and ITK-SNAP.
 
     ``OutputError`` where an output is there already (unless ``overwrite``), ``ConfigError`` where the model does not
-    fit the scans, ``LabelError`` where ``labels`` cannot hold what the model says, ``LayoutError`` where ``source`` is
-    not recognised or no case of it can be segmented. ``progress`` is told the cases done, with the share of the
-    running one, the cases in all, and the case id.
+    fit the scans or no case has the modality ``resample_to``, ``FitError`` where a single case is a whole head and the
+    model of brains, or the reverse (unless ``force``), ``LabelError`` where ``labels`` cannot hold what the model says,
+    ``LayoutError`` where ``source`` is not recognised or no case of it can be segmented. ``progress`` is told the
+    cases done, with the share of the running one, the cases in all, and the case id.
     """
     options = options or SegmentOptions()
     predictor = _configured(load_predictor(model, options.precision), options)
     merged = _check_convention(predictor.spec.output, options)
-    data = _scan(source)
+    data = _scan(source, options.pattern)
     cases = _chosen(data.cases, model, options)
+    options = _with_known_modality(options, cases)
     _check_outputs(cases, out, overwrite=options.overwrite)
     summaries: list[dict[str, Any]] = []
     failed: dict[str, str] = {}
@@ -110,6 +121,7 @@ def segment(
         progress(len(cases), len(cases), "")
     if not summaries:
         raise all_failed(failed, "segmented", "name another folder of scans, or another model")
+    _write_tables(out, summaries)
     return Segmented(summaries, failed, (*data.notes, *merged))
 
 
@@ -146,7 +158,7 @@ def _spoken(output: OutputConfig) -> LabelMap:
     return decode_regions(nested, output.regions, get_convention(output.convention))
 
 
-def _scan(source: Path) -> DataSet:
+def _scan(source: Path, pattern: str | None) -> DataSet:
     """The cases of ``source``; ``LayoutError`` where it is something that gliamap made, not scans."""
     for name, what in (
         ("store.json", "a prepared data set"),
@@ -156,7 +168,7 @@ def _scan(source: Path) -> DataSet:
     ):
         if source.is_dir() and next(source.glob(name), None):
             raise LayoutError(f"{source} is {what}", expected="scans", remedy="name the folder of the scans")
-    return scan(source)
+    return scan(source, pattern)
 
 
 def _chosen(cases: tuple[CaseFiles, ...], model: Path, options: SegmentOptions) -> list[CaseFiles]:
@@ -177,6 +189,21 @@ def _chosen(cases: tuple[CaseFiles, ...], model: Path, options: SegmentOptions) 
             remedy="name the data set that the run was trained on, or leave --part out",
         )
     return chosen
+
+
+def _with_known_modality(options: SegmentOptions, cases: Sequence[CaseFiles]) -> SegmentOptions:
+    """The options with the canonical name of ``resample_to``; ``ConfigError`` where no case has it."""
+    if options.resample_to is None:
+        return options
+    name = canonical_modality(options.resample_to) or options.resample_to
+    known = sorted({modality for files in cases for modality in files.modalities})
+    if name not in known:
+        raise ConfigError(
+            f"there is no modality '{options.resample_to}' to bring the others onto",
+            found=", ".join(known),
+            remedy="name one of these with --resample-to",
+        )
+    return options.model_copy(update={"resample_to": name})
 
 
 def _check_outputs(cases: Sequence[CaseFiles], out: Path, *, overwrite: bool) -> None:
@@ -203,14 +230,16 @@ def _segment_case(
     files: CaseFiles, out: Path, predictor: Predictor, options: SegmentOptions, tell: Callable[[int, int], None]
 ) -> dict[str, Any]:
     started = time.perf_counter()
-    case = read_case(files, modalities=predictor.spec.prep.modalities, with_labels=False)
-    _check_fit(case, files, predictor.spec)
+    spec = predictor.spec
+    case = read_case(files, modalities=spec.prep.modalities, with_labels=False, resample_to=options.resample_to)
+    remarks = check_fit(case, files, spec, force=options.force)
     prediction = predictor.predict(case, keep_probabilities=options.probabilities, progress=tell)
     convention, why = _output_convention(files, predictor, options)
     values = from_tissue(prediction.labels, convention, lossy=options.lossy)
-    summary = _summary(case, prediction, values, convention, predictor.spec)
+    summary = _summary(case, prediction, values, convention, spec)
+    summary["warnings"] += (*odd_images(case), *remarks)
     # A file that the model read: the grids of others were not checked against it.
-    reference = files.modalities[predictor.spec.prep.modalities[0]]
+    reference = files.modalities[options.resample_to or spec.prep.modalities[0]]
     with atomic_files(out) as folder:
         mask, numbers, picture, probabilities = _outputs(files, folder)
         write_mask(mask, values, reference)
@@ -218,7 +247,8 @@ def _segment_case(
             write_probabilities(probabilities, prediction.probabilities, reference)
         if options.pictures:
             drawn = to_tissue(values, convention)
-            draw_mosaic(case, drawn, picture, options=MosaicOptions(convention=convention.name))
+            notice = _notice(summary, remarks)
+            draw_mosaic(case, drawn, picture, options=MosaicOptions(convention=convention.name, notice=notice))
         seconds = round(time.perf_counter() - started, 3)
         summary |= {"mask": mask.name, "label_convention_from": why, "seconds": seconds}
         write_json(numbers, summary)
@@ -227,19 +257,17 @@ def _segment_case(
     return summary
 
 
-def _check_fit(case: Case, files: CaseFiles, spec: ModelSpec) -> None:
-    """``ConfigError`` where the model is not for such scans."""
-    if spec.phantom_only and not is_phantom(case):
-        raise ConfigError(
-            f"the model {spec.name} was trained on phantoms and says nothing about real scans",
-            found=f"case {case.case_id}, which is no phantom of gliamap",
-            remedy="train a model on real cases and name it with --model",
-        )
-    if case.grid.is_2d and spec.network.dims == 3:
-        raise ConfigError(
-            f"the model {spec.name} takes volumes, {files.modalities[spec.prep.modalities[0]]} is a single slice",
-            remedy="use a model for slices",
-        )
+def _notice(summary: Mapping[str, Any], remarks: Sequence[str]) -> str:
+    """What the picture must not leave unsaid."""
+    said = ("modalities not registered" if summary["not_registered"] else "", "model does not fit" if remarks else "")
+    return " · ".join(filter(None, said))
+
+
+def _write_tables(out: Path, summaries: Sequence[dict[str, Any]]) -> None:
+    """Names and colours of the labels for viewers of volumes, where all masks have the same labels."""
+    used = {summary["label_convention"] for summary in summaries if summary["mask"].endswith(".nii.gz")}
+    if len(used) == 1:
+        write_label_tables(out, get_convention(used.pop()))
 
 
 def _output_convention(files: CaseFiles, predictor: Predictor, options: SegmentOptions) -> tuple[Convention, str]:
@@ -275,6 +303,7 @@ def _summary(
         "labels": labels,
         "label_convention": convention.name,
         "warnings": list(prediction.warnings),
+        "not_registered": NOT_REGISTERED in case.warnings,
         "model": {"name": spec.name, "weights_sha256": spec.weights_sha256, "phantom_only": spec.phantom_only},
         "window": spec.window.model_dump(mode="json"),
         "clean_up": spec.clean_up.model_dump(mode="json"),

@@ -22,8 +22,10 @@ from gliamap.io.atomic import read_json, write_json
 from gliamap.io.store import StoreInfo, read_store
 from gliamap.nets.zoo import DEEP_SUPERVISION
 from gliamap.report.curves import draw_curves
+from gliamap.sources.layout import summarise
 from gliamap.sources.phantom import PHANTOM_PREFIX
-from gliamap.sources.splits import Split, SplitOptions, make_split, read_split, write_split
+from gliamap.sources.splits import Split, SplitOptions, divided_patients, make_split, read_split, write_split
+from gliamap.sources.strata import sizes_in_store
 from gliamap.training.loop import Job, StepReport, check_job
 from gliamap.training.loop import train as run_training
 from gliamap.workflows.failures import check_folder, plain_settings
@@ -35,13 +37,14 @@ _FREE = frozenset({"train.workers", "train.save_every_minutes"})
 class TrainOptions(Settings):
     """What the user may set; ``None`` takes a default that fits the data (see :func:`plan`).
 
-    ``split`` says how cases are divided; ``split_file`` takes a division made elsewhere instead. ``output`` is
-    ``regions`` (overlapping WT/TC/ET) or ``classes`` (the convention's labels). ``config`` overrides single settings
-    of :class:`gliamap.config.TrainConfig` by name.
+    ``split`` says how cases are divided; ``split_file`` takes a division made elsewhere instead, and ``leaky`` one
+    that has a patient on both sides. ``output`` is ``regions`` (overlapping WT/TC/ET) or ``classes`` (the convention's
+    labels). ``config`` overrides single settings of :class:`gliamap.config.TrainConfig` by name.
     """
 
     split: SplitOptions = SplitOptions()
     split_file: Path | None = None
+    leaky: bool = False
     network: str = "dynunet"
     widths: tuple[int, ...] | None = None
     deep_supervision: bool | None = None
@@ -140,9 +143,11 @@ def _patch(shapes: np.ndarray[Any, Any], dims: int, divisor: int) -> Shape:
 
 def _split(info: StoreInfo, options: TrainOptions) -> Split:
     """The split asked for. A file's split is held to the closed folds, too."""
+    identities = [entry.identity for entry in info.cases]
     drawn = make_split(
-        [entry.identity for entry in info.cases],
+        identities,
         options.split.model_copy(update={"patients_known": info.patients_known}),
+        sizes_in_store(info),
     )
     if options.split_file is None:
         return drawn
@@ -164,6 +169,14 @@ def _split(info: StoreInfo, options: TrainOptions) -> Split:
             found="; ".join(f"{case_id}: {drawn.left_out[case_id]}" for case_id in sorted(closed)[:5]),
             remedy="take these cases out of the file, or leave out --closed-fold",
         )
+    torn = divided_patients(split, identities)
+    if torn and not options.leaky:
+        raise ConfigError(
+            f"the split {options.split_file} has the same patients in more than one part",
+            found=f"{len(torn)} patients: " + summarise(f"{name} ({', '.join(parts)})" for name, parts in torn.items()),
+            expected="each patient in one part",
+            remedy="make it by patient with gliamap split, or say --leaky: its scores do not hold for new patients",
+        )
     return split
 
 
@@ -178,6 +191,7 @@ def _record(info: StoreInfo, options: TrainOptions, spec: ModelSpec, config: Tra
             "split": options.split.model_dump(mode="json"),
         },
         "data": {"fingerprint": info.fingerprint, "cases": len(info.cases)},
+        "leaky": options.leaky,
         "versions": _versions(),
         "machine": {"processor": platform.machine(), "threads": torch.get_num_threads()},
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
