@@ -83,4 +83,3 @@ def test_slices_of_unknown_patients_are_kept_in_runs(tmp_path: Path) -> None:
     done = divide(make.write_pairs(tmp_path / "pairs", 12), tmp_path / "split.json")
     assert any("neighbours in file order" in note for note in done.notes)
     assert done.parts[0]["train"].enhancing_share is None and done.size_unit == "pixels"
-

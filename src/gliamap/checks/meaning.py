@@ -96,7 +96,7 @@ def tell_convention(
     is_slice = 1 in values.shape
     looks = _looks(image, modalities, values, present) if len(fitting) > 1 else {}
     scores = {convention.name: _score(looks, convention) for convention in fitting}
-    return Evidence(present, MappingProxyType(scores), _describe(looks), is_slice)
+    return Evidence(present, scores, _describe(looks), is_slice)
 
 
 def settle(evidences: Sequence[Evidence | None], candidates: Sequence[Convention]) -> tuple[Convention | None, str]:
