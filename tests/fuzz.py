@@ -114,7 +114,8 @@ def bounded(suffix: str, *readers: str, seconds: float = MAX_SECONDS) -> Iterato
 
     A reader is ``module:function`` and takes a path. The answer is that of the last one: ``read`` where it returned,
     ``refused`` where it raised a ``GliamapError`` that names the file. ``AssertionError`` on any other exception or a
-    warning, on voxels that are not on their grid, on a process that died, on over ``seconds`` or ``MAX_BYTES``.
+    warning, on voxels that are not on their grid, on a process that died, on over ``seconds`` of work (three times that
+    by the clock, because the machine may be busy) or ``MAX_BYTES``.
     """
     with tempfile.TemporaryDirectory() as name:
         worker = _Worker(Path(name) / f"sample{suffix}", readers, seconds)
@@ -139,16 +140,17 @@ class _Worker:
         assert process.stdin is not None and process.stdout is not None
         process.stdin.write(b"\n")
         process.stdin.flush()
-        answered, _, _ = select.select([process.stdout], [], [], self._seconds)
+        answered, _, _ = select.select([process.stdout], [], [], 3 * self._seconds)
         line = process.stdout.readline() if answered else b""
         if not line:
             self.stop()
             assert answered, f"no answer within {self._seconds:g} s"
             raise AssertionError(f"the reader's process died with code {process.returncode}")
         answer: dict[str, Any] = json.loads(line)
-        if answer["outcome"] not in ("read", "refused") or answer["peak"] > MAX_BYTES:
+        if answer["outcome"] not in ("read", "refused") or answer["peak"] > MAX_BYTES or answer["cpu"] > self._seconds:
             self.stop()
             assert answer["peak"] <= MAX_BYTES, f"took {answer['peak'] / 2**20:.0f} MB"
+            assert answer["cpu"] <= self._seconds, f"took {answer['cpu']:.1f} s"
             raise AssertionError(answer["outcome"])
         return str(answer["outcome"])
 
@@ -173,14 +175,13 @@ def _serve(path: Path, names: list[str]) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE, _ADDRESS_SPACE))
     _answer("ready")
     for _ in sys.stdin:
-        outcome = "read"
+        outcome, started = "read", time.process_time()
         try:
             for reader in readers:
                 outcome = _outcome(reader, path)
         except Exception:
             outcome = traceback.format_exc()
-        peak = _peak()
-        _answer({"outcome": outcome, "peak": peak})
+        _answer({"outcome": outcome, "peak": _peak(), "cpu": time.process_time() - started})
 
 
 def _peak() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from dataclasses import asdict
@@ -59,6 +60,10 @@ def scaled(image: NDArray[np.float32], grid: Grid, labels: NDArray[np.uint8]) ->
     return image * np.float32(3.7), grid, labels
 
 
+def lifted(image: NDArray[np.float32], grid: Grid, labels: NDArray[np.uint8]) -> Held:
+    return image * np.float32(2) + np.float32(5), grid, labels
+
+
 def other_order(image: NDArray[np.float32], grid: Grid, labels: NDArray[np.uint8]) -> Held:
     turned = grid.affine.copy()
     turned[:, :3] = turned[:, [2, 0, 1]]
@@ -90,7 +95,7 @@ def darker(image: NDArray[np.float32], grid: Grid, labels: NDArray[np.uint8]) ->
     return np.sqrt(image), grid, labels
 
 
-@pytest.mark.parametrize("change", [scaled, other_order, flipped, padded])
+@pytest.mark.parametrize("change", [scaled, lifted, other_order, flipped, padded])
 def test_the_same_voxels_have_the_same_hashes(change: Change) -> None:
     case = phantom(0)
     image, grid, labels = change(case.image, case.grid, labels_of(case))
@@ -117,6 +122,17 @@ def test_converted_labels_are_the_same_mask_and_a_changed_voxel_is_not() -> None
     changed = labels_of(case).copy()
     changed[tuple(np.argwhere(changed > 0)[9])] = 0
     assert fingerprint_of(case.image, case.modalities, case.grid, changed).mask not in hashes
+
+
+def test_a_mask_of_another_shape_is_another_mask() -> None:
+    grid = Grid((40, 40, 1), np.eye(4))
+    image = np.zeros((1, 40, 40, 1), np.float32)
+    masks = [np.zeros((40, 40, 1), np.uint8) for _ in range(2)]
+    masks[0][3:11, 3:19] = 1
+    masks[1][3:19, 3:11] = 1
+    hashes = [fingerprint_of(image, ("t1",), grid, mask).mask for mask in masks]
+    assert None not in hashes
+    assert hashes[0] != hashes[1]
 
 
 def test_different_phantoms_are_not_paired() -> None:
@@ -212,6 +228,16 @@ def test_very_many_copies_do_not_make_all_pairs() -> None:
     assert len(pairs) < 30_000
     looks = Fingerprint({}, {"t1": taken(phantom(0)).looks["t1"]})
     assert len(find_duplicates([entry(str(n), looks) for n in range(300)])) < 300 * 51
+
+
+def test_alike_looks_are_found_among_many() -> None:
+    """Looks are compared block by block: the numbers of a late pair must come out right."""
+    rng = np.random.default_rng(0)
+    looks = rng.integers(-127, 128, (700, 300)).astype(np.int8)
+    looks[690] = looks[650]
+    prints = [Fingerprint({}, {"t1": base64.b64encode(row.tobytes()).decode()}) for row in looks]
+    (pair,) = find_duplicates([entry(str(n), one) for n, one in enumerate(prints)])
+    assert (pair.first, pair.second) == (650, 690)
 
 
 def test_hashes_of_small_slices_do_not_collide() -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from typer.main import get_command
 
+import tiny
 from gliamap.checks.findings import RULES
 from gliamap.cli.app import app
 from gliamap.io.cases import read_mask_file, write_mask
@@ -132,14 +133,14 @@ def test_the_recipes_run_one_after_the_other(tmp_path: Path) -> None:
 
 
 def write_slices(out: Path) -> None:
-    """Slices of phantoms with binary masks, as ``images/ masks/``."""
+    """Slices of phantoms in a skull, with binary masks, as ``images/ masks/``."""
     for folder in ("images", "masks"):
         (out / folder).mkdir(parents=True)
     for seed in range(6):
-        case = make_phantom(seed, (40, 44, 36))
+        case = tiny.with_skull(make_phantom(seed, (40, 44, 36)))
         assert case.labels is not None
         picture = 255 * case.image[1] / case.image[1].max()
-        for z in (14, 20, 26):
+        for z in (22, 28, 34):
             name = f"{100 * seed + z}.png"
             write_image(out / "images" / name, picture[..., z : z + 1].astype(np.uint8))
             write_image(out / "masks" / name, region_mask(case.labels[..., z : z + 1], Region.WT).astype(np.uint8))

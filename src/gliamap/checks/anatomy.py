@@ -75,7 +75,8 @@ def measure_rim(plane: NDArray[np.float32]) -> Rim | None:
     if int(inside.sum()) < _SMALLEST_OBJECT:
         return None
     profile, seen = _profiles(bright, inside)
-    smooth = ndimage.gaussian_filter1d(profile, _SMOOTH, axis=0, mode="wrap")
+    known = ndimage.gaussian_filter1d(seen, _SMOOTH, axis=0, mode="wrap")
+    smooth = ndimage.gaussian_filter1d(profile * seen, _SMOOTH, axis=0, mode="wrap") / np.maximum(known, 1e-3)
     outer = np.maximum.accumulate(smooth, axis=1)
     inner = np.maximum.accumulate(smooth[:, ::-1], axis=1)[:, ::-1]
     darker = ((1 - smooth / np.maximum(np.minimum(outer, inner), 1e-6)) * seen).max(axis=1)
