@@ -84,7 +84,7 @@ def convert_labels(
     found = masks.scan_with_masks(source, options.pattern)
     data = replace(found, cases=tuple(case for case in found.cases if case.labels is not None))
     with _naming_from():
-        data = settle_convention(data, options.labels).apply(data)
+        data = settle_convention(data, options.labels, progress=progress).apply(data)
     files = _outputs(data, out, options)
     _check_free(data, files, target, overwrite=options.overwrite)
     done: dict[str, Path] = {}

@@ -103,7 +103,7 @@ def evaluate(
     if out is not None:
         _check_free(out, overwrite=options.overwrite)
     data = scan_with_masks(references, options.pattern)
-    told = _reference_conventions(data, options.reference_labels)
+    told = _reference_conventions(data, options.reference_labels, progress)
     every, notes = pairs_of(data)
     every, surplus = find_predictions(every, predictions, options.labels)
     pairs = _select(every, options)
@@ -173,10 +173,12 @@ def _select(pairs: Sequence[Pair], options: EvaluateOptions) -> list[Pair]:
     return [pair for pair in pairs if pair.case_id in wanted]
 
 
-def _reference_conventions(data: DataSet, chosen: str | None) -> dict[str, Convention]:
+def _reference_conventions(
+    data: DataSet, chosen: str | None, progress: Callable[[int, int, str], None] | None
+) -> dict[str, Convention]:
     """The label convention of each case's reference; ``LabelError`` where it cannot be told."""
     try:
-        told = settle_convention(data, chosen).apply(data)
+        told = settle_convention(data, chosen, progress=progress).apply(data)
     except LabelError as error:
         remedy = (error.remedy or "").replace("--labels", "--reference-labels") or None
         raise LabelError(error.what, found=error.found, expected=error.expected, remedy=remedy) from error

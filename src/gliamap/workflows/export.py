@@ -65,7 +65,7 @@ def export_dataset(
     """
     options = options or ExportOptions()
     data = scan(source, options.pattern)
-    data = settle_convention(data, options.labels).apply(data)
+    data = settle_convention(data, options.labels, progress=progress).apply(data)
     plan, notes = plan_export(data, out, to, options)
     settings = _settings(plan, source, options)
     _check_output(plan, settings, overwrite=options.overwrite)

@@ -78,7 +78,7 @@ def prepare(
     be prepared.
     """
     options = options or PrepareOptions()
-    data_sets = [_settled(scan(source, options.pattern), options.labels) for source in sources]
+    data_sets = [_settled(scan(source, options.pattern), options.labels, progress) for source in sources]
     cases, notes = _labelled(data_sets)
     config = _config(options, data_sets, cases)
     names = tuple(source.resolve().name for source in sources)
@@ -117,9 +117,9 @@ def prepare(
     return Prepared(write_store(store, info), reused, failed, notes)
 
 
-def _settled(data: DataSet, labels: str | None) -> DataSet:
+def _settled(data: DataSet, labels: str | None, progress: Callable[[int, int, str], None] | None) -> DataSet:
     """``data`` with one label convention for each case that has a mask; ``LabelError`` where it cannot be told."""
-    return settle_convention(data, labels).apply(data)
+    return settle_convention(data, labels, progress=progress).apply(data)
 
 
 def _labelled(data_sets: Sequence[DataSet]) -> tuple[list[CaseFiles], tuple[str, ...]]:

@@ -116,7 +116,7 @@ def _from_store(store: Path) -> _Source:
 
 def _from_data(source: Path, options: DivideOptions, progress: Callable[[int, int, str], None] | None) -> _Source:
     data = scan(source, options.pattern)
-    settled = settle_convention(data, options.labels)
+    settled = settle_convention(data, options.labels, progress=progress)
     cases = [files for files in settled.apply(data).cases if files.labels is not None]
     if not cases:
         raise LayoutError(
