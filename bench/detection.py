@@ -2,9 +2,12 @@
 
 Every case of ``brats21`` and ``brats23`` in the folder named by ``GLIAMAP_DATA`` is damaged in each of the ways of
 ``DAMAGES`` and checked; so are the undamaged cases, for the false alarms of each rule. What concerns several cases
-is tried on copies saved in another way, and on the visits of ``msd-t1gd-2d`` that belong to one patient. For the table:
+is tried on copies saved in another way, and on the visits of ``msd-t1gd-2d`` that belong to one patient. ``heads`` in
+place of that: whole heads where brains are expected, and copies on both sides of a split. For the table:
 
-    python bench/detection.py > detection.json && mv detection.json docs/results/detection.json && make tables
+    python bench/detection.py > detection.json && mv detection.json docs/results/detection.json
+    python bench/detection.py heads > heads.json && mv heads.json docs/results/detection-heads.json
+    make tables
 """
 
 from __future__ import annotations
@@ -30,14 +33,17 @@ from run import commit, machine
 from scipy import ndimage
 
 from gliamap.case import CaseFiles
+from gliamap.checks.anatomy import Foreground
 from gliamap.checks.case import CheckedCase, Expected, check_case
 from gliamap.checks.duplicates import Entry, Kind, find_duplicates
+from gliamap.checks.leaks import find_leaks
 from gliamap.sources.detect import scan
 
 _NIFTI: Any = nib.Nifti1Image
 
 CLOSED_MSD_FOLD = 4
-"""Nothing is measured on this fold of ``msd-t1gd-2d``."""
+CLOSED_FIGSHARE_FOLD = 3
+"""Nothing is measured on these folds of ``msd-t1gd-2d`` and ``figshare-t1c``."""
 
 Array = NDArray[Any]
 Change = Callable[[CaseFiles, Path, np.random.Generator], CaseFiles]
@@ -381,6 +387,41 @@ def of_several_cases(cases: Sequence[CaseFiles], pool: ProcessPoolExecutor) -> l
     ]
 
 
+def unexpected(job: tuple[CaseFiles, Foreground]) -> bool:
+    """Whether a case is told to look otherwise than expected."""
+    files, foreground = job
+    return "foreground-unexpected" in codes(check_case(files, Expected(foreground=foreground)))
+
+
+def of_heads(data: Path, brains: Sequence[CaseFiles], pool: ProcessPoolExecutor) -> list[dict[str, Any]]:
+    """Whole heads where skull-stripped brains are expected, in volumes and in slices."""
+    volumes = list(scan(data / "btp-t1post", "{case}/{case}_{modality}.nii.gz").cases)
+    slices = [f for f in scan(data / "figshare-t1c").cases if f.identity.fold != CLOSED_FIGSHARE_FOLD]
+    stripped = [f for f in scan(data / "msd-t1gd-2d").cases if f.identity.fold != CLOSED_MSD_FOLD]
+    figures = []
+    for kind, heads, others in (("volume", volumes, brains), ("slice", slices, stripped)):
+        noticed, alarms = (
+            list(pool.map(unexpected, [(f, "brain") for f in cases], chunksize=8)) for cases in (heads, others)
+        )
+        title = f"whole head for a skull-stripped brain, {kind}"
+        figures.append(figure(title, "foreground-unexpected", noticed, alarms))
+    return figures
+
+
+def of_leaks(cases: Sequence[CaseFiles], pool: ProcessPoolExecutor) -> list[dict[str, Any]]:
+    """Every case in training, and its copy, saved again under another name, in the test part."""
+    entries = [one for pair in pool.map(resaved, cases) for one in pair]
+    names, patients = [one.case_id for one in entries], [one.patient for one in entries]
+    pairs = find_duplicates(entries)
+    both = {number: ("train", "test")[number % 2] for number in range(len(entries))}
+    found = find_leaks(both, names, patients, pairs)
+    # Sound: of each case, only the original or only the copy, on either side.
+    alone = {number: part for number, part in both.items() if number % 4 in (0, 3)}
+    wrong = find_leaks(alone, names, patients, pairs)
+    title = "patient in training and, saved again under another name, in the test part"
+    return [figure(title, "leak", [number in found for number in both], [number in wrong for number in alone])]
+
+
 def of_visits(root: Path, pool: ProcessPoolExecutor) -> list[dict[str, Any]]:
     """Two visits of one patient under two names, slice against slice at the same height; and slices of strangers."""
     rows = {row["file"].removesuffix(".png"): row for row in _manifest(root / "manifest.csv")}
@@ -414,9 +455,12 @@ def main() -> None:
     data = Path(os.environ["GLIAMAP_DATA"])
     cases = [files for name in ("brats21", "brats23") for files in scan(data / name).cases]
     with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=get_context("spawn")) as pool:
-        figures = of_single_cases(cases, pool)
-        figures += of_several_cases(cases, pool)
-        figures += of_visits(data / "msd-t1gd-2d", pool)
+        if sys.argv[1:] == ["heads"]:
+            figures = of_heads(data, cases, pool) + of_leaks(cases, pool)
+        else:
+            figures = of_single_cases(cases, pool)
+            figures += of_several_cases(cases, pool)
+            figures += of_visits(data / "msd-t1gd-2d", pool)
     print(json.dumps({"commit": commit(), "machine": machine(), "figures": figures}, indent=2))
 
 
