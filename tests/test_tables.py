@@ -89,6 +89,16 @@ def test_bench_by_eye(folder: Path) -> None:
     ]
 
 
+def test_detection_by_eye(folder: Path) -> None:
+    row = {"damage": "a cut", "rule": "unreadable", "noticed": 11, "damaged": 12, "false_alarms": 1, "sound": 30}
+    content = {"commit": "0123456789abcdef", "machine": "a machine", "figures": [row]}
+    (folder / "found.json").write_text(json.dumps(content), encoding="utf-8")
+    text = filled("<!-- table: detection found lost -->\n<!-- end -->", folder)
+    assert "| a cut | `unreadable` | 11 of 12 | 1 of 30 |" in text
+    assert "| lost | not run | not run | not run |" in text
+    assert "Commit `0123456789` on a machine." in text
+
+
 def test_filling_twice_changes_nothing(folder: Path) -> None:
     once = filled("<!-- table: runs first -->\n<!-- end -->\n", folder)
     assert "`gliamap train store`" in once
