@@ -24,6 +24,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import reduce
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -98,11 +99,16 @@ def _copy(source: int, target: int, length: int) -> Change:
     return lambda data: data[:target] + data[source : source + length] + data[target + length :]
 
 
-def time_to_spend(shares: int) -> Iterator[None]:
-    """Go on for one of ``shares`` of the seconds that ``GLIAMAP_FUZZ_SECONDS`` allows a file of long tests (300)."""
+def time_to_spend(shares: int) -> Iterator[int]:
+    """Rounds, counted from 1, for one of ``shares`` of the seconds that a file of long tests is allowed.
+
+    That is ``GLIAMAP_FUZZ_SECONDS``, else 300.
+    """
     end = time.monotonic() + float(os.environ.get("GLIAMAP_FUZZ_SECONDS", "300")) / shares
-    while time.monotonic() < end:
-        yield
+    for number in count(1):
+        if time.monotonic() >= end:
+            return
+        yield number
 
 
 # Reading apart

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given, settings
+from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -106,11 +106,12 @@ def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         yield read, broken
 
 
-def try_examples(subject: Subject, count: int, *, derandomize: bool) -> set[str]:
+def try_examples(subject: Subject, count: int, *, round_number: int = 0) -> set[str]:
     read, broken = subject
     outcomes = set()
 
-    @settings(max_examples=count, derandomize=derandomize)
+    @seed(round_number)  # the same files on every run: a gate must not be red by chance
+    @settings(max_examples=count, derandomize=False)
     @given(broken)
     def try_one(data: bytes) -> None:
         outcomes.add(read(data))
@@ -120,14 +121,14 @@ def try_examples(subject: Subject, count: int, *, derandomize: bool) -> set[str]
 
 
 def test_broken_files_are_read_or_refused(subject: Subject) -> None:
-    assert "refused" in try_examples(subject, 40, derandomize=True)
+    assert "refused" in try_examples(subject, 40)
 
 
 @pytest.mark.slow
 def test_many_broken_files_are_read_or_refused(subject: Subject) -> None:
     seen: set[str] = set()
-    for _ in time_to_spend(len(KINDS)):
-        seen |= try_examples(subject, 300, derandomize=False)
+    for number in time_to_spend(len(KINDS)):
+        seen |= try_examples(subject, 300, round_number=number)
     assert seen == {"read", "refused"}  # both happen, or the changes are too weak or too strong
 
 

@@ -464,3 +464,17 @@ def test_names() -> None:
     assert nifti_stem(Path("a.b.NII")) == "a.b"
     assert nifti_stem(Path("a.png")) == "a.png"
     assert is_nifti(Path("a.nii.gz")) and not is_nifti(Path("a.gz"))
+
+
+def test_a_slope_beyond_float32_gives_voxels_that_are_not_finite(tmp_path: Path) -> None:
+    header = nib.Nifti2Header()  # its slope is a float64
+    header.set_data_shape((2, 1, 1))
+    header.set_data_dtype(np.int16)
+    header.set_sform(np.eye(4), code=1)
+    header["scl_slope"], header["scl_inter"] = 1e300, 0
+    header["vox_offset"] = 544
+    path = tmp_path / "a.nii"
+    path.write_bytes(header.binaryblock + bytes(4) + np.array([0, 7], np.int16).tobytes())
+    volume, _ = read_volume(path)
+    assert np.isnan(volume[0, 0, 0])  # nought times infinity
+    assert np.isinf(volume[1, 0, 0])

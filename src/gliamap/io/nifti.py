@@ -57,7 +57,8 @@ def read_volumes(
     The file is opened once, and one image is in memory at a time.
     """
     for channel, raw, (slope, intercept), grid in read_stored(path, channels):
-        with np.errstate(over="ignore"):  # beyond float32 becomes inf, which replace_nonfinite reports
+        # Beyond float32 becomes inf, and nought times inf NaN, which replace_nonfinite reports.
+        with np.errstate(over="ignore", invalid="ignore"):
             volume = raw.astype(np.float32, order="C")
             if (slope, intercept) != (1.0, 0.0):
                 volume *= np.float32(slope)
