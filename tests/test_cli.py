@@ -20,6 +20,7 @@ import pytest
 import make
 import tiny
 from gliamap.cli import app
+from gliamap.config import InputConfig
 
 TINY = "--network unet --widths 4,8 --patch 16 16 16 --batch 1 --workers 0 --precision fp32 --validate-every 2"
 VERBS = ("prepare", "train", "segment", "evaluate", "phantom", "demo")
@@ -145,6 +146,17 @@ def test_failed_cases_are_listed_and_end_with_1(gliamap: Command, made: Path, tm
     assert ran.code == 1 and "2 of 3 cases failed" in ran.err and "1 case (1 patient) in store" in ran.out
 
 
+def test_some_modalities_and_flips(gliamap: Command, made: Path, tmp_path: Path) -> None:
+    network = tiny.spec().network.model_copy(update={"in_channels": 8})
+    wanted = tiny.spec(network=network, inputs=InputConfig(presence=True), may_be_missing=make.MODALITIES)
+    tiny.write_model(tmp_path / "any", wanted)
+    line = f"segment {made / 'scans' / 'Phantom_00001'} -o masks --model any --no-pictures --flips --json"
+    (case,) = json.loads(gliamap(line, "--modalities", "T1ce, t2").out)["cases"]
+    assert (case["modalities"], case["flips"]) == (["t1c", "t2"], ["x", "y", "z"])
+    ran = gliamap(f"segment {made / 'scans' / 'Phantom_00002'} -o masks --model any --modalities t1,t1c,t2")
+    assert ran.code == 0 and "without flair" in " ".join(ran.out.split())
+
+
 def test_names_with_brackets_are_printed_as_they_are(gliamap: Command, made: Path, tmp_path: Path) -> None:
     scans = tmp_path / "[bold]scans[/]"
     make.write_brats(scans, tiny.phantom(1, case_id="Phantom_[1]"))
@@ -185,6 +197,9 @@ def test_names_with_brackets_are_printed_as_they_are(gliamap: Command, made: Pat
         ("segment SCANS -o out --model SCANS", ("SCANS is not a model",)),
         ("segment SCANS -o out --model MODEL --part test", ("no split.json", "--part")),
         ("segment SCANS -o out --model MODEL --labels binary", ("binary", "--lossy")),
+        ("segment SCANS -o out --model MODEL --modalities t1,dwi", ("no modality 'dwi'", "t1, t1c, t2, flair")),
+        ("segment SCANS -o out --model MODEL --modalities ,", ("no modality is named", "t1, t1c, t2, flair")),
+        ("segment SCANS -o out --model MODEL --modalities t1ce,flair", ("cannot do without t1, t2", "any-modality")),
         ("segment REAL -o out --model MODEL", ("trained on phantoms", "train a model on real cases")),
         ("evaluate EMPTY SCANS -o out", ("EMPTY",)),
         ("evaluate nowhere SCANS -o out", ("nowhere",)),

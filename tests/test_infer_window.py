@@ -12,6 +12,7 @@ from gliamap.boxes import Shape
 from gliamap.config import WindowConfig
 from gliamap.errors import ConfigError
 from gliamap.infer.window import gaussian_weight, predict_windows
+from gliamap.inputs import NetworkInput
 
 SIZES = st.tuples(*[st.integers(1, 17)] * 3)
 
@@ -48,7 +49,9 @@ def image_of(shape: Shape, channels: int = 2) -> NDArray[np.float32]:
 @given(SIZES, st.tuples(*[st.integers(1, 9)] * 3), st.sampled_from([0.0, 0.25, 0.5, 0.75]), st.integers(1, 4))
 def test_an_identity_gives_the_image_back(shape: Shape, patch: Shape, overlap: float, batch: int) -> None:
     image = image_of(shape)
-    out = predict_windows(image, Identity(channels=2), WindowConfig(patch=patch, overlap=overlap, batch=batch))
+    out = predict_windows(
+        NetworkInput(image), Identity(channels=2), WindowConfig(patch=patch, overlap=overlap, batch=batch)
+    )
     assert out.dtype == np.float32
     assert out.shape == image.shape
     assert np.allclose(out, image, atol=1e-6)
@@ -57,14 +60,14 @@ def test_an_identity_gives_the_image_back(shape: Shape, patch: Shape, overlap: f
 @pytest.mark.parametrize("patch", [(8, 8, 1), (16, 16, 1)])
 def test_slices_are_slid_over_every_slice_of_a_volume(patch: Shape) -> None:
     image, engine = image_of((12, 10, 7)), Identity()
-    out = predict_windows(image, engine, WindowConfig(patch=patch, overlap=0.5))
+    out = predict_windows(NetworkInput(image), engine, WindowConfig(patch=patch, overlap=0.5))
     assert np.allclose(out, image[:1], atol=1e-6)
     assert len(engine.seen) % 7 == 0
 
 
 def test_a_grid_smaller_than_the_patch_is_padded_with_zeros() -> None:
     engine = Identity()
-    predict_windows(np.ones((1, 2, 4, 1), np.float32), engine, WindowConfig(patch=(6, 4, 1)))
+    predict_windows(NetworkInput(np.ones((1, 2, 4, 1), np.float32)), engine, WindowConfig(patch=(6, 4, 1)))
     (patch,) = engine.seen
     assert patch[0, :, 0, 0].tolist() == [0, 0, 1, 1, 0, 0]
     assert patch.sum() == 8
@@ -73,7 +76,9 @@ def test_a_grid_smaller_than_the_patch_is_padded_with_zeros() -> None:
 def test_overlapping_windows_are_weighed_by_hand() -> None:
     # Windows 0..4 and 2..6, values 0 and 1: at voxel 2 the second counts with its border, the first with its middle.
     edge, middle = gaussian_weight((4, 1, 1))[:2, 0, 0]
-    out = predict_windows(np.zeros((1, 6, 1, 1), np.float32), Counting(), WindowConfig(patch=(4, 1, 1), overlap=0.5))
+    out = predict_windows(
+        NetworkInput(np.zeros((1, 6, 1, 1), np.float32)), Counting(), WindowConfig(patch=(4, 1, 1), overlap=0.5)
+    )
     shared = edge / (edge + middle)
     assert out[0, :, 0, 0].tolist() == pytest.approx([0, 0, shared, 1 - shared, 1, 1])
 
@@ -81,21 +86,24 @@ def test_overlapping_windows_are_weighed_by_hand() -> None:
 def test_windows_in_a_batch_stay_in_order() -> None:
     image = image_of((20, 9, 5))
     alone, grouped = (
-        predict_windows(image, Counting(), WindowConfig(patch=(8, 4, 4), overlap=0.5, batch=batch)) for batch in (1, 5)
+        predict_windows(NetworkInput(image), Counting(), WindowConfig(patch=(8, 4, 4), overlap=0.5, batch=batch))
+        for batch in (1, 5)
     )
     assert np.allclose(alone, grouped, atol=1e-5)
 
 
 def test_stored_half_precision_is_read_as_float32() -> None:
     image = image_of((9, 8, 7)).astype(np.float16)
-    out = predict_windows(image, Identity(channels=2), WindowConfig(patch=(4, 4, 4)))
+    out = predict_windows(NetworkInput(image), Identity(channels=2), WindowConfig(patch=(4, 4, 4)))
     assert np.allclose(out, image, atol=1e-6)
 
 
 def test_progress_counts_to_the_end() -> None:
     told: list[tuple[int, int]] = []
     config = WindowConfig(patch=(4, 4, 4), overlap=0.5, batch=4)
-    predict_windows(image_of((10, 4, 5)), Identity(), config, lambda done, total: told.append((done, total)))
+    predict_windows(
+        NetworkInput(image_of((10, 4, 5))), Identity(), config, lambda done, total: told.append((done, total))
+    )
     assert told == [(4, 8), (8, 8)]
 
 
@@ -120,4 +128,4 @@ def test_the_weight_falls_to_e_to_the_minus_half_after_an_eighth() -> None:
 
 def test_a_patch_that_does_not_fit_the_network_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"window 12x8x1 does not fit .* divisible by 8"):
-        predict_windows(image_of((9, 9, 1)), Identity(divisor=8), WindowConfig(patch=(12, 8, 1)))
+        predict_windows(NetworkInput(image_of((9, 9, 1))), Identity(divisor=8), WindowConfig(patch=(12, 8, 1)))

@@ -62,6 +62,21 @@ def test_a_missing_modality_is_named(files: CaseFiles) -> None:
         read_case(replace(files, modalities={}))
 
 
+def test_modalities_that_may_be_missing_are_left_out(files: CaseFiles) -> None:
+    part = replace(files, modalities={name: files.modalities[name] for name in ("t1", "t2")})
+    found = read_case(part, modalities=("flair", "t2", "t1c", "t1"), may_be_missing=make.MODALITIES)
+    assert found.modalities == ("t2", "t1")
+    np.testing.assert_array_equal(found.image, read_case(files).image[[2, 0]])
+    with pytest.raises(LayoutError, match=r"lacks t1c\b.*Expected: t2, t1c"):
+        read_case(part, modalities=("flair", "t2", "t1c"), may_be_missing=("t1", "flair"))
+    with pytest.raises(LayoutError, match=r"lacks t1c, flair.*Found: t1, t2.*at least one of t1c, flair"):
+        read_case(part, modalities=("t1c", "flair"), may_be_missing=make.MODALITIES)
+    with pytest.raises(LayoutError, match="lacks flair"):  # the grid to bring them onto is none of those
+        read_case(part, modalities=("t1",), may_be_missing=make.MODALITIES, resample_to="flair")
+    with pytest.raises(LayoutError, match="lacks t1c"):
+        read_case(part, modalities=("t1c",), may_be_missing=make.MODALITIES, resample_to="t1")
+
+
 @pytest.mark.parametrize("what", ["flair", "labels"])
 def test_differing_grids_are_named(files: CaseFiles, what: str) -> None:
     path = files.labels if what == "labels" else files.modalities[what]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 
 from gliamap.boxes import Shape
 from gliamap.case import Case
-from gliamap.config import CleanUpConfig, ModelSpec, NetConfig, OutputConfig, PrepConfig, WindowConfig
+from gliamap.config import CleanUpConfig, InputConfig, ModelSpec, NetConfig, OutputConfig, PrepConfig, WindowConfig
+from gliamap.errors import LayoutError
 from gliamap.infer.engine import TorchEngine
 from gliamap.infer.predictor import Predictor, load_predictor
 from gliamap.io.checkpoint import save_checkpoint
@@ -167,6 +169,62 @@ def test_a_blank_image_is_said_to_be_blank() -> None:
     assert prediction.warnings == ("odd header", "no tumour found", "the image is blank")
     assert prediction.labels.shape == grid().shape
     assert prediction.probabilities is None
+
+
+class Watched(Threshold):
+    """Remembers what it was shown."""
+
+    def __init__(self) -> None:
+        self.seen: list[NDArray[np.float32]] = []
+
+    def __call__(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
+        self.seen.extend(patches)
+        return super().__call__(patches[:, :3])
+
+
+ANY = {"inputs": InputConfig(presence=True), "may_be_missing": TELLING.modalities}
+
+
+def part_of(one: Case, *names: str) -> Case:
+    """The case as if it had been scanned with these modalities alone."""
+    return replace(one, modalities=names, image=one.image[[one.modalities.index(name) for name in names]])
+
+
+@pytest.mark.parametrize("there", [names for n in (1, 2, 3) for names in combinations(TELLING.modalities, n)])
+def test_any_modalities_will_do_for_a_model_that_needs_none(there: tuple[str, ...]) -> None:
+    one, engine = part_of(telling_case(grid("oblique")), *there[::-1]), Watched()
+    predictor = Predictor(spec_of(TELLING).model_copy(update=ANY), engine)
+    prediction = predictor.predict(one, keep_probabilities=True)
+    missing = tuple(m for m in TELLING.modalities if m not in there)
+    assert prediction.missing == missing
+    assert prediction.warnings == ((f"without {', '.join(missing)}",) if missing else ())
+    shown = np.stack(engine.seen)
+    assert one.labels is not None and prediction.probabilities is not None
+    for index, (name, region) in enumerate(zip(TELLING.modalities, Region, strict=True)):
+        assert shown[:, index].any() == (name in there)
+        assert np.unique(shown[:, 3 + index]).tolist() == [name in there]
+        expected = region_mask(one.labels, region) if name in there else np.zeros(one.grid.shape)
+        assert np.array_equal(prediction.probabilities[index] > 0.5, expected)
+
+
+def test_a_model_that_needs_all_says_what_is_missing_as_ever() -> None:
+    one = part_of(telling_case(grid()), "t1", "t2")
+    with pytest.raises(LayoutError, match=r"lacks t1c\."):
+        Predictor(spec_of(TELLING), Threshold()).predict(one)
+    some = spec_of(TELLING).model_copy(update=ANY | {"may_be_missing": ("t2",)})
+    with pytest.raises(LayoutError, match=r"lacks t1c\."):
+        Predictor(some, Watched()).predict(one)
+    assert Predictor(some, Watched()).predict(part_of(telling_case(grid()), "t1c", "t1")).missing == ("t2",)
+
+
+def test_a_blank_modality_counts_as_missing() -> None:
+    one = telling_case(grid())
+    image = one.image.copy()
+    image[2] = 0
+    engine = Watched()
+    prediction = Predictor(spec_of(TELLING).model_copy(update=ANY), engine).predict(replace(one, image=image))
+    assert prediction.missing == ("t2",) and "without t2" in prediction.warnings
+    assert not any(patch[5].any() for patch in engine.seen)
 
 
 def test_progress_is_passed_on() -> None:

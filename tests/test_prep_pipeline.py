@@ -56,6 +56,22 @@ def test_a_prepared_case_is_normalised_inside_the_brain_and_zero_outside() -> No
         assert not channel[~brain].any()
 
 
+def test_robust_normalisation_is_zscore_without_the_specks() -> None:
+    one = case("oblique")
+    bright = replace(one, image=one.image.copy())
+    inside = tuple(np.argwhere((one.image != 0).all(axis=0))[0])
+    bright.image[(slice(None), *inside)] = 30000
+    robust = CONFIG.model_copy(update={"normalise": "robust"})
+    plain, cut = prepare(bright, CONFIG), prepare(bright, robust)
+    assert plain.image.max() > 30
+    assert cut.image.max() < 6
+    brain = (plain.image != 0).any(axis=0)
+    assert not cut.image[:, ~brain].any()
+    for channel in cut.image:
+        assert (channel[brain].mean(), channel[brain].std()) == pytest.approx((0, 1), abs=1e-4)
+    assert cut.record.crop == plain.record.crop and np.array_equal(cut.labels, plain.labels)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_crop_holds_the_whole_brain_and_its_margin(kind: str) -> None:
     one = case(kind)
@@ -154,6 +170,67 @@ def test_modalities_are_taken_by_name_in_the_configured_order() -> None:
 def test_a_missing_modality_is_named() -> None:
     with pytest.raises(LayoutError, match=r"case 1 lacks flair, t2.*Found: t1c"):
         prepare(slice_case(), PrepConfig(modalities=("t1c", "flair", "t2")))
+
+
+def part_of(one: Case, *names: str) -> Case:
+    """The case as if it had been scanned with these modalities alone."""
+    return replace(one, modalities=names, image=one.image[[one.modalities.index(name) for name in names]])
+
+
+@pytest.mark.parametrize("foreground", ["brain", "head"])
+@pytest.mark.parametrize("normalise", ["zscore", "robust"])
+@pytest.mark.parametrize("spacing", [None, (1.5, 1.5, 1.5)])
+def test_a_modality_that_may_be_missing_becomes_zeros(
+    foreground: str, normalise: str, spacing: tuple[float, ...] | None
+) -> None:
+    one = part_of(case("oblique"), "t2", "t1")
+    settings = {"foreground": foreground, "normalise": normalise, "spacing": spacing}
+    config = PrepConfig.model_validate({"modalities": MODALITIES, **settings})
+    prepared = prepare(one, config, may_be_missing=MODALITIES)
+    assert prepared.present == (True, False, True, False)
+    assert not prepared.image[[1, 3]].any()
+    alone = prepare(one, PrepConfig.model_validate({"modalities": ("t1", "t2"), **settings}))
+    assert np.array_equal(prepared.image[[0, 2]], alone.image)
+    assert prepared.record.crop == alone.record.crop
+
+
+def test_the_crop_comes_from_what_is_there() -> None:
+    one = case()
+    image = one.image.copy()
+    image[3, 0, 0, 0] = 1  # flair alone reaches into the corner
+    config = PrepConfig(modalities=MODALITIES, crop_margin=0)
+    wide = prepare(replace(one, image=image), config)
+    narrow = prepare(part_of(replace(one, image=image), "t1", "t1c", "t2"), config, may_be_missing=("flair",))
+    assert wide.record.crop.start == (0, 0, 0) != narrow.record.crop.start
+    assert narrow.record.crop == prepare(one, config).record.crop
+
+
+def test_all_are_present_where_none_may_be_missing() -> None:
+    one = case()
+    prepared = prepare(one, CONFIG)
+    assert prepared.present == (True,) * 4
+    allowed = prepare(one, CONFIG, may_be_missing=MODALITIES)
+    assert allowed.present == (True,) * 4
+    assert np.array_equal(allowed.image, prepared.image)
+
+
+def test_a_blank_modality_that_may_be_missing_is_not_present() -> None:
+    image = case().image.copy()
+    image[2] = 0
+    one = replace(case(), image=image)
+    assert prepare(one, CONFIG).present == (True,) * 4
+    assert prepare(one, CONFIG, may_be_missing=("t1",)).present == (True,) * 4
+    assert prepare(one, CONFIG, may_be_missing=("t1", "t2")).present == (True, True, False, True)
+    blank = replace(part_of(one, "t1", "t2"), image=np.zeros((2, *grid().shape), np.float32))
+    assert prepare(blank, CONFIG, may_be_missing=MODALITIES).present == (True, False, True, False)
+
+
+def test_one_modality_must_be_there_and_those_that_are_needed() -> None:
+    other = replace(part_of(case(), "t1"), modalities=("dwi",))
+    with pytest.raises(LayoutError, match=r"lacks t1, t1c, t2, flair.*Found: dwi\. Expected: at least one of t1, t1c"):
+        prepare(other, CONFIG, may_be_missing=MODALITIES)
+    with pytest.raises(LayoutError, match=r"lacks t1c\."):
+        prepare(part_of(case(), "t1", "t2"), CONFIG, may_be_missing=("flair",))
 
 
 @pytest.mark.parametrize("foreground", ["brain", "head"])

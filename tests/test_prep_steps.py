@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gliamap.boxes import Box, Shape
 from gliamap.prep.steps import (
+    clip_tails,
     foreground_mask,
     reorient,
     resample,
@@ -203,3 +204,44 @@ def test_an_empty_mask_gives_zero() -> None:
     mask = np.zeros((3, 3, 3), bool)
     assert zscore_statistics(image, mask) == [(0.0, 0.0)] * 2
     assert not zscore(image, mask, zero_outside=False).any()
+
+
+def test_tails_are_cut_at_the_half_percentiles_of_what_the_mask_holds() -> None:
+    image = np.full((1, 203, 1, 1), 7, np.float32)
+    image[0, :201, 0, 0] = np.arange(201)
+    image[0, 200], image[0, 201], image[0, 202] = 1e6, 5000, -5000  # a speck inside the mask; outside, two more
+    mask = np.zeros((203, 1, 1), bool)
+    mask[:201] = True
+    out = clip_tails(image, mask)[0, :, 0, 0]
+    # Of 0, 1, ..., 199, 1000000 the 0.5 percentile is the second value, the 99.5 percentile the second last.
+    assert out[:201].tolist() == [1, 1, *range(2, 200), 199]
+    assert out[201:].tolist() == [199, 1]
+    assert image[0, 200, 0, 0] == 1e6  # the input is left alone
+
+
+def test_each_channel_has_its_own_tails() -> None:
+    values = np.arange(201, dtype=np.float32).reshape(201, 1, 1)
+    out = clip_tails(np.stack([values, -10 * values]), np.ones((201, 1, 1), bool))
+    assert (out[0].min(), out[0].max()) == (1, 199)
+    assert (out[1].min(), out[1].max()) == (-1990, -10)
+
+
+def test_a_speck_no_longer_rules_the_scale() -> None:
+    image = np.random.default_rng(0).normal(100, 10, (1, 20, 20, 20)).astype(np.float32)
+    image[0, 0, 0, 0] = 32767
+    mask = np.ones((20, 20, 20), bool)
+    plain, robust = (zscore(one, mask, zero_outside=False)[0, 1:] for one in (image, clip_tails(image, mask)))
+    assert plain.std() < 0.05
+    assert robust.std() == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -1e6])
+def test_flat_and_empty_foregrounds_have_no_tails(value: float) -> None:
+    image = np.full((2, 10, 10, 10), value, np.float32)
+    image[0, 0, 0, 0] = 1e4
+    everything = np.ones((10, 10, 10), bool)
+    assert (clip_tails(image, everything) == np.float32(value)).all()  # one voxel of a thousand lies beyond 99.5 %
+    nothing = np.zeros((10, 10, 10), bool)
+    assert np.array_equal(clip_tails(image, nothing), image)
+    for mask in (everything, nothing):
+        assert not zscore(clip_tails(image, mask), mask, zero_outside=False).any()

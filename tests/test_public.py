@@ -14,8 +14,8 @@ import pytest
 import gliamap
 
 PUBLIC = [
-    *("__version__", "check", "convert_labels", "evaluate", "export_dataset", "inspect", "make_phantoms", "prepare"),
-    *("segment", "split", "train"),
+    *("__version__", "check", "convert_labels", "cross_validate", "evaluate", "export_dataset", "inspect"),
+    *("make_phantoms", "plan", "prepare", "segment", "split", "train"),
 ]
 
 LIGHT = [

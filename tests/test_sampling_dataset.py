@@ -3,43 +3,72 @@
 from __future__ import annotations
 
 import pickle
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from gliamap.case import CaseFiles, CaseIdentity
-from gliamap.config import AugmentConfig, OutputConfig, PrepConfig, TrainConfig
-from gliamap.io.store import StoreEntry, entry_of, read_case, write_case
+from gliamap.boxes import Box, read_padded
+from gliamap.case import PreparedCase, TumourIndex
+from gliamap.config import AugmentConfig, InputConfig, ModelSpec, OutputConfig, TrainConfig
+from gliamap.errors import FileError
+from gliamap.io.soft import open_soft
+from gliamap.io.store import read_case
 from gliamap.labels import Region, Tissue
-from gliamap.prep.pipeline import prepare
-from gliamap.sampling.dataset import PatchDataset, batches, encode_target
-from make import KINDS, MODALITIES, case, grid
+from gliamap.sampling import dataset as module
+from gliamap.sampling.choose import Want, choose_box
+from gliamap.sampling.dataset import Patch, PatchDataset, draw_present, encode_target
+from stores import Store, write_certain_teachers, write_tiny_store
+from tiny import spec
 
 REGIONS = OutputConfig(kind="regions", convention="brats2021")
 CLASSES = OutputConfig(kind="classes", convention="brats2021")
 OFF = AugmentConfig(flip=False, affine=0, intensity=0, gamma=0, noise=0, bias=0)
-CONFIG = TrainConfig(patch=(8, 12, 4), batch=2, steps=6, workers=0, seed=3)
+MOVED = AugmentConfig(flip=True, affine=1, elastic=1, intensity=0, gamma=0, noise=0, bias=0)
+CONFIG = TrainConfig(patch=(8, 12, 4), seed=3)
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[StoreEntry]]:
-    """A store of three cases: with all regions, without enhancement, without tumour."""
-    root = tmp_path_factory.mktemp("store")
-    cases = [case(kind, seed=n, enhancing=n != 1, case_id=str(n)) for n, kind in enumerate(KINDS)]
-    cases[2] = replace(cases[2], labels=np.zeros(grid(KINDS[2]).shape, np.uint8))
-    entries = []
-    for one in cases:
-        prepared = prepare(one, PrepConfig(modalities=MODALITIES))
-        write_case(root, prepared, origin={}, convention="brats2021")
-        entries.append(entry_of(root, CaseFiles(CaseIdentity(one.case_id, one.case_id), {})))
-    return root, entries
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return write_tiny_store(tmp_path_factory.mktemp("store"))
 
 
-def dataset(store: tuple[Path, list[StoreEntry]], output: OutputConfig = REGIONS, **changes: object) -> PatchDataset:
-    return PatchDataset(*store, CONFIG.model_copy(update=changes), output)
+def dataset(store: Store, *, soft: Path | None = None, wanted: ModelSpec | None = None, **changes: Any) -> PatchDataset:
+    """The patches of ``store`` under ``CONFIG`` with changes."""
+    return PatchDataset(*store, CONFIG.model_copy(update=changes), wanted or spec(), soft)
+
+
+def same(one: Patch, other: Patch) -> bool:
+    """Bit for bit the same patch."""
+    return torch.equal(one.image, other.image) and torch.equal(one.target, other.target)
+
+
+def cuts(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Box]]:
+    """Which case and box each patch is cut from, added as it is loaded."""
+    seen: list[tuple[str, Box]] = []
+    opened = []
+
+    def read(root: Path, case_id: str) -> PreparedCase:
+        opened.append(case_id)
+        return read_case(root, case_id)
+
+    def choose(
+        rng: np.random.Generator,
+        shape: tuple[int, int, int],
+        patch: tuple[int, int, int],
+        index: TumourIndex | None,
+        want: Want,
+    ) -> Box:
+        seen.append((opened[-1], choose_box(rng, shape, patch, index, want)))
+        return seen[-1][1]
+
+    monkeypatch.setattr(module, "read_case", read)
+    monkeypatch.setattr(module, "choose_box", choose)
+    return seen
 
 
 def test_encode_target_by_eye() -> None:
@@ -55,70 +84,74 @@ def test_encode_target_by_eye() -> None:
 
 
 @pytest.mark.parametrize(("output", "channels"), [(REGIONS, 3), (CLASSES, 4)])
-def test_shapes_and_types(store: tuple[Path, list[StoreEntry]], output: OutputConfig, channels: int) -> None:
-    image, target = dataset(store, output)[0]
-    assert image.shape == (4, 8, 12, 4)
-    assert image.dtype == torch.float32
-    assert target.shape == (channels, 8, 12, 4)
-    assert target.dtype == torch.uint8
-    assert set(target.unique().tolist()) <= {0, 1}
+def test_shapes_and_types(store: Store, output: OutputConfig, channels: int) -> None:
+    patch = dataset(store, wanted=spec(output=output))[0]
+    assert patch.image.shape == (4, 8, 12, 4)
+    assert patch.image.dtype == torch.float32
+    assert patch.target.shape == (channels, 8, 12, 4)
+    assert patch.target.dtype == torch.uint8
+    assert set(patch.target.unique().tolist()) <= {0, 1}
+    assert patch.soft is None
 
 
-def test_a_patch_depends_on_seed_and_number_alone(store: tuple[Path, list[StoreEntry]]) -> None:
+def test_a_patch_depends_on_seed_and_number_alone(store: Store) -> None:
     one, fresh, other = dataset(store), dataset(store), dataset(store, seed=4)
     for number in (7, 0, 3):
-        for a, b in zip(one[number], fresh[number], strict=True):
-            assert torch.equal(a, b)
-    assert not torch.equal(one[0][0], one[1][0])
-    assert not torch.equal(one[0][0], other[0][0])
+        assert same(one[number], fresh[number])
+    assert not torch.equal(one[0].image, one[1].image)
+    assert not torch.equal(one[0].image, other[0].image)
 
 
-def test_workers_and_resuming_change_no_batch(store: tuple[Path, list[StoreEntry]]) -> None:
-    expected = list(batches(dataset(store), CONFIG, first_step=0, dims=3))
-    assert len(expected) == CONFIG.steps
-    parallel = CONFIG.model_copy(update={"workers": 2})
-    for first, config in ((0, parallel), (4, CONFIG), (4, parallel)):
-        found = list(batches(dataset(store), config, first_step=first, dims=3))
-        assert len(found) == CONFIG.steps - first
-        for a, b in zip(found, expected[first:], strict=True):
-            assert torch.equal(a.image, b.image)
-            assert torch.equal(a.target, b.target)
-
-
-def test_a_batch_is_the_patches_in_order(store: tuple[Path, list[StoreEntry]]) -> None:
-    patches = dataset(store)
-    (batch,) = batches(patches, CONFIG, first_step=5, dims=3)
-    assert batch.image.shape == (2, 4, 8, 12, 4)
-    for k in range(2):
-        assert torch.equal(batch.image[k], patches[10 + k][0])
-        assert torch.equal(batch.target[k], patches[10 + k][1])
-
-
-def test_slices_lose_their_third_axis(store: tuple[Path, list[StoreEntry]]) -> None:
-    config = CONFIG.model_copy(update={"patch": (8, 8, 1)})
-    (batch,) = batches(dataset(store, patch=(8, 8, 1)), config, first_step=5, dims=2)
-    assert batch.image.shape == (2, 4, 8, 8)
-    assert batch.target.shape == (2, 3, 8, 8)
+def test_the_first_patches_of_the_defaults_stay_what_they_were(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run goes on with the same patches after an update only while these numbers stay."""
+    patches, cut = dataset(store), cuts(monkeypatch)
+    found = [patches[number] for number in range(6)]
+    assert [(case_id, box.start) for case_id, box in cut] == [
+        ("0", (4, 1, 6)),
+        ("0", (9, 0, 4)),
+        ("1", (2, 7, 6)),
+        ("0", (9, 2, 6)),
+        ("1", (1, 1, 1)),
+        ("1", (2, 7, 6)),
+    ]
+    assert [patch.target.sum(dim=(1, 2, 3)).tolist() for patch in found] == [
+        [96, 40, 32],
+        [172, 90, 72],
+        [132, 78, 0],
+        [110, 45, 36],
+        [1, 0, 0],
+        [161, 88, 0],
+    ]
+    sums = [25.861, 213.909, -126.37, 112.385, 34.015, -213.6]  # of the image: what was drawn to vary it
+    assert [float(patch.image.sum()) for patch in found] == pytest.approx(sums, abs=0.01)
 
 
 @pytest.mark.parametrize("patch", [(8, 12, 4), (6, 6, 1), (2, 2, 2), (32, 32, 32)])
-def test_foreground_patches_hold_a_region_of_a_case_that_has_it(
-    store: tuple[Path, list[StoreEntry]], patch: tuple[int, int, int]
-) -> None:
+def test_foreground_patches_hold_a_region_of_a_case_that_has_it(store: Store, patch: tuple[int, int, int]) -> None:
     patches = dataset(store, foreground_share=1.0, augment=OFF, patch=patch)
     enhancing = 0
     for number in range(60):
-        target = patches[number][1]
+        target = patches[number].target
         assert target[0].any()  # whole tumour, whichever region was aimed at
         enhancing += bool(target[list(Region).index(Region.ET)].any())
     assert enhancing >= 15  # a third of the patches aim at it, though one case of three has it
 
 
-def test_patches_are_cut_from_the_stored_case_with_its_labels(store: tuple[Path, list[StoreEntry]]) -> None:
+@pytest.mark.parametrize("balance", ["cases", "sizes"])
+def test_other_balances_hold_tumour_too(store: Store, balance: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    patches, cut = dataset(store, foreground_share=1.0, augment=OFF, balance=balance), cuts(monkeypatch)
+    assert all(patches[number].target[0].any() for number in range(60))
+    drawn = Counter(case_id for case_id, _ in cut)
+    assert set(drawn) == {"0", "1"}
+    assert drawn["0"] == pytest.approx(30, abs=12)
+
+
+def test_patches_are_cut_from_the_stored_case_with_its_labels(store: Store) -> None:
     patches = dataset(store, augment=OFF, patch=(32, 32, 32))  # larger than any case: each patch holds a whole one
     seen = set()
     for number in range(20):
-        image, target = patches[number]
+        patch = patches[number]
+        image, target = patch.image, patch.target
         counts = tuple(int(channel.sum()) for channel in target)
         (match,) = [e for e in store[1] if tuple(e.voxels[r] for r in Region) == counts]
         seen.add(match.case_id)
@@ -130,20 +163,133 @@ def test_patches_are_cut_from_the_stored_case_with_its_labels(store: tuple[Path,
     assert seen == {"0", "1", "2"}
 
 
-def test_the_dataset_travels_to_worker_processes_that_start_afresh(store: tuple[Path, list[StoreEntry]]) -> None:
+def test_the_dataset_travels_to_worker_processes_that_start_afresh(store: Store) -> None:
     copy = pickle.loads(pickle.dumps(dataset(store)))  # noqa: S301 (its own bytes)
-    assert torch.equal(copy[2][0], dataset(store)[2][0])
+    assert same(copy[2], dataset(store)[2])
 
 
-def test_batches_work_with_worker_processes_that_start_afresh(
-    store: tuple[Path, list[StoreEntry]], monkeypatch: pytest.MonkeyPatch
+class Recorder(np.ndarray[Any, Any]):
+    """An array that notes how many of its values are asked for."""
+
+    asked: list[int]
+
+    def __getitem__(self, key: Any) -> Any:
+        part = np.asarray(self)[key]
+        self.asked.append(part.size)
+        return part
+
+
+def test_of_a_case_the_box_alone_is_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def read(root: Path, case_id: str) -> PreparedCase:
+        one = read_case(root, case_id)
+        assert one.labels is not None
+        image, labels = one.image.view(Recorder), one.labels.view(Recorder)
+        image.asked = labels.asked = asked
+        return replace(one, image=image, labels=labels)
+
+    monkeypatch.setattr(module, "read_case", read)
+    assert dataset(store, patch=(4, 3, 2))[0].image.shape == (4, 4, 3, 2)
+    assert asked == [4 * 24, 24]
+
+
+def test_a_damaged_case_is_named(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"case\.json"):
+        PatchDataset(tmp_path, store[1], CONFIG, spec())[0]
+
+
+def test_dropout_that_is_off_draws_nothing() -> None:
+    rng = np.random.default_rng(0)
+    before = rng.bit_generator.state
+    assert draw_present(rng, 4, 0.0) is None
+    assert rng.bit_generator.state == before
+
+
+def test_dropout_leaves_some_modality_and_takes_some() -> None:
+    rng = np.random.default_rng(0)
+    drawn = Counter(draw_present(rng, 4, 1.0) for _ in range(14000))
+    assert len(drawn) == 14  # of 16 subsets all but the empty and the full one
+    assert not drawn.keys() & {(True,) * 4, (False,) * 4, None}
+    assert min(drawn.values()) > 900
+    assert max(drawn.values()) < 1100
+    assert {draw_present(rng, 2, 1.0) for _ in range(50)} == {(True, False), (False, True)}
+
+
+def test_dropout_meets_the_share_asked_for() -> None:
+    rng = np.random.default_rng(0)
+    assert sum(draw_present(rng, 4, 0.3) is not None for _ in range(5000)) / 5000 == pytest.approx(0.3, abs=0.02)
+
+
+def with_inputs(**inputs: bool) -> ModelSpec:
+    return spec(inputs=InputConfig.model_validate(inputs))
+
+
+def test_the_network_is_shown_what_was_dropped(store: Store) -> None:
+    all_there = dataset(store, wanted=with_inputs(presence=True), modality_dropout=0.0)
+    patches = dataset(store, wanted=with_inputs(presence=True), modality_dropout=1.0)
+    lost = set()
+    for number in range(12):
+        full, patch = all_there[number], patches[number]
+        assert patch.image.shape == (8, 8, 12, 4)
+        assert full.image[4:].unique().tolist() == [1]
+        assert torch.equal(patch.target, full.target)
+        for channel in range(4):
+            there = bool(patch.image[4 + channel].all())
+            assert patch.image[4 + channel].unique().tolist() == [float(there)]
+            assert torch.equal(patch.image[channel], full.image[channel] if there else 0 * full.image[channel])
+            lost |= set() if there else {channel}
+    assert lost == {0, 1, 2, 3}
+
+
+def test_new_inputs_leave_the_modalities_as_they_were(store: Store) -> None:
+    plain, both = dataset(store), dataset(store, wanted=with_inputs(mirror=True, presence=True))
+    for number in range(4):
+        assert both[number].image.shape == (12, 8, 12, 4)
+        assert torch.equal(both[number].image[:4], plain[number].image)
+
+
+def test_the_mirrored_hemisphere_is_cut_beside_the_patch(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    patches, cut = dataset(store, wanted=with_inputs(mirror=True), augment=OFF), cuts(monkeypatch)
+    for number in range(8):
+        image = patches[number].image.numpy()
+        case_id, box = cut[number]
+        turned = read_case(store[0], case_id).image[:, ::-1].astype(np.float32)
+        assert np.array_equal(image[4:], read_padded(turned, box))
+
+
+@pytest.fixture(scope="module")
+def soft(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_certain_teachers(tmp_path_factory.mktemp("soft"), store)
+
+
+def test_teachers_probabilities_are_cut_by_the_same_box(
+    store: Store, soft: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = {}
+    patches, cut = dataset(store, soft=soft, augment=OFF), cuts(monkeypatch)
+    for number in range(6):
+        found = patches[number].soft
+        assert found is not None
+        assert found.dtype == torch.float32
+        case_id, box = cut[number]
+        assert np.array_equal(found.numpy(), read_padded(open_soft(soft, case_id), box) / np.float32(255))
 
-    def loader(data: PatchDataset, **settings: object) -> list[object]:
-        seen.update(settings)
-        return []
 
-    monkeypatch.setattr("gliamap.sampling.dataset.DataLoader", loader)
-    assert list(batches(dataset(store), CONFIG, first_step=0, dims=2)) == []
-    pickle.dumps(seen["collate_fn"])  # a function inside a function could not be sent
+def test_teachers_probabilities_move_with_the_labels(store: Store, soft: Path) -> None:
+    patches = dataset(store, soft=soft, augment=MOVED, patch=(16, 16, 16), foreground_share=1.0)
+    for number in range(6):
+        patch = patches[number]
+        assert patch.soft is not None
+        assert patch.soft.shape == patch.target.shape
+        assert patch.target[0].any()
+        assert ((patch.soft > 0.5) == patch.target.bool()).float().mean() > 0.97  # at borders linear and nearest differ
+
+
+def test_teachers_change_nothing_else(store: Store, soft: Path) -> None:
+    with_teachers, without = dataset(store, soft=soft), dataset(store)
+    assert all(same(with_teachers[number], without[number]) for number in range(6))
+
+
+def test_a_case_that_the_teachers_have_not_seen_is_named(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="teachers"):
+        dataset(store, soft=tmp_path)[0]

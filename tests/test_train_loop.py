@@ -22,7 +22,10 @@ from gliamap.io.checkpoint import read_spec
 from gliamap.labels import Region
 from gliamap.nets.zoo import build_network
 from gliamap.training import loop
-from gliamap.training.loop import Job, StepReport, check_job, train
+from gliamap.training import step as step_module
+from gliamap.training.loop import Job, check_job, train
+from gliamap.training.progress import StepReport
+from gliamap.training.validate import Validation
 from gliamap.workflows.prepare import prepare
 
 
@@ -51,7 +54,8 @@ def job(store: Path, tmp_path: Path) -> MakeJob:
 def log_of(job: Job) -> list[dict[str, str]]:
     """The rows of the log without the clock."""
     with (job.run / "log.csv").open(newline="") as stream:
-        return [{name: cell for name, cell in row.items() if name != "seconds"} for row in csv.DictReader(stream)]
+        rows = list(csv.DictReader(stream))
+    return [{name: cell for name, cell in row.items() if not name.startswith("seconds")} for row in rows]
 
 
 def assert_same_run(one: Job, other: Job) -> None:
@@ -133,7 +137,7 @@ def test_a_best_whose_saving_was_interrupted_is_saved_on_resuming(
 
     def run(this: Job, *, resume: bool = False) -> None:
         coming = iter(scores.values())
-        monkeypatch.setattr(loop, "validate", lambda *_: dict.fromkeys(Region, next(coming)))
+        monkeypatch.setattr(loop, "validate", lambda *_: Validation(dict.fromkeys(Region, next(coming)), None))
         train(this, resume=resume)
 
     run(straight)
@@ -168,7 +172,7 @@ def test_ctrl_c_in_the_middle_of_a_step_saves_a_whole_one(
             if where == "clip":  # the gradient is there, no weight is changed yet
                 patched.setattr(torch.nn.utils, "clip_grad_norm_", interrupting(torch.nn.utils.clip_grad_norm_))
             else:  # the weights are changed, their average is not
-                patched.setattr(loop, "update_average", interrupting(loop.update_average))
+                patched.setattr(step_module, "update_average", interrupting(step_module.update_average))
             train(broken)
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     train(broken, resume=True)
@@ -215,12 +219,12 @@ def test_a_damaged_state_is_not_resumed(job: MakeJob) -> None:
 def spoil(kind: str, at: int) -> Callable[..., Tensor]:
     """The loss, spoilt at its call number ``at``: not a number itself, or with such a gradient."""
     calls = 0
-    honest = loop.deeply_supervised
+    honest = step_module.deeply_supervised
 
-    def loss(levels: list[Tensor], target: Tensor, output: str) -> Tensor:
+    def loss(levels: list[Tensor], *target: Any, **teachers: Any) -> Tensor:
         nonlocal calls
         calls += 1
-        value = honest(levels, target, output)  # type: ignore[arg-type]
+        value = honest(levels, *target, **teachers)
         if calls != at:
             return value
         return value * float("nan") if kind == "loss" else value + (levels[0] * 0).sum().sqrt()
@@ -235,7 +239,7 @@ def test_a_loss_that_is_not_finite_stops_and_damages_nothing(
     whole, spoilt = job("whole", steps=4), job("spoilt", save_every_minutes=1e-9)
     with pytest.raises(KeyboardInterrupt):
         train(job("whole"), observe=stop_at(4))
-    monkeypatch.setattr(loop, "deeply_supervised", spoil(kind, at=5))
+    monkeypatch.setattr(step_module, "deeply_supervised", spoil(kind, at=5))
     with pytest.raises(TrainingError, match=rf"the {kind} became nan at step 5.*--learning-rate"):
         train(spoilt)
     for name in ("best", "state.safetensors"):
@@ -329,7 +333,7 @@ def test_the_best_is_the_first_with_the_highest_score(
     job: MakeJob, monkeypatch: pytest.MonkeyPatch, scores: tuple[float, float], step: int
 ) -> None:
     coming = iter(scores)
-    monkeypatch.setattr(loop, "validate", lambda *_: dict.fromkeys(Region, next(coming)))
+    monkeypatch.setattr(loop, "validate", lambda *_: Validation(dict.fromkeys(Region, next(coming)), None))
     run = job()
     assert train(run).metrics["step"] == step
     assert tiny.same(tiny.weights(run.run / "best"), tiny.weights(run.run / "last")) == (step == 6)

@@ -11,8 +11,9 @@ from torch import nn
 
 from gliamap.config import TrainConfig
 from gliamap.errors import FileError
-from gliamap.training.optim import make_optimiser, update_average
-from gliamap.training.state import Progress, load_state, save_state
+from gliamap.training.optim import update_average
+from gliamap.training.progress import Progress
+from gliamap.training.state import load_state, make_learner, save_state
 
 
 class Trainee:
@@ -20,25 +21,26 @@ class Trainee:
 
     def __init__(self, optimiser: str, *, seed: int = 0, width: int = 3) -> None:
         torch.manual_seed(seed)
-        self.model = nn.Sequential(nn.Linear(2, width), nn.BatchNorm1d(width), nn.Linear(width, 1))
-        self.average = nn.Sequential(nn.Linear(2, width), nn.BatchNorm1d(width), nn.Linear(width, 1))
-        self.optimiser = make_optimiser(self.model, TrainConfig.model_validate({"optimiser": optimiser}))
+        model = nn.Sequential(nn.Linear(2, width), nn.BatchNorm1d(width), nn.Linear(width, 1))
+        self.learner = make_learner(model, TrainConfig.model_validate({"optimiser": optimiser}))
 
     def step(self, number: int) -> None:
         generator = torch.Generator().manual_seed(number)
-        self.optimiser.zero_grad()
-        self.model(torch.randn(5, 2, generator=generator)).square().mean().backward()
-        self.optimiser.step()
-        update_average(self.average, self.model, number, 0.9)
+        self.learner.optimiser.zero_grad()
+        self.learner.model(torch.randn(5, 2, generator=generator)).square().mean().backward()
+        self.learner.optimiser.step()
+        update_average(self.learner.average, self.learner.model, number, 0.9)
 
     def save(self, path: Path, progress: Progress) -> None:
-        save_state(path, self.model, self.average, self.optimiser, progress)
+        self.learner.progress = progress
+        save_state(path, self.learner)
 
     def load(self, path: Path) -> Progress:
-        return load_state(path, self.model, self.average, self.optimiser)
+        load_state(path, self.learner)
+        return self.learner.progress
 
     def tensors(self) -> list[torch.Tensor]:
-        return [*self.model.state_dict().values(), *self.average.state_dict().values()]
+        return [*self.learner.model.state_dict().values(), *self.learner.average.state_dict().values()]
 
 
 @pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
@@ -108,7 +110,7 @@ def test_an_interrupted_save_keeps_the_old_state(tmp_path: Path, monkeypatch: py
     def stop(*_args: object, **_more: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gliamap.training.state.save_file", stop)
+    monkeypatch.setattr("gliamap.io.tensors.save_file", stop)
     with pytest.raises(KeyboardInterrupt):
         trainee.save(path, Progress(step=2))
     assert trainee.load(path).step == 1

@@ -15,6 +15,7 @@ from gliamap.config import CleanUpConfig, ModelSpec, OutputConfig, PrepConfig, W
 from gliamap.io.store import StoreEntry, write_case
 from gliamap.labels import Region, Tissue
 from gliamap.prep.tumour_index import build_tumour_index
+from gliamap.training.devices import Devices
 from gliamap.training.validate import validate
 from gliamap.volume import Grid
 
@@ -60,7 +61,7 @@ def test_dice_by_eye(tmp_path: Path) -> None:
     a = store_case(tmp_path, "a", "one", bright=4, tumour=4)  # 4 rightly found
     b = store_case(tmp_path, "b", "one", bright=2, tumour=4)  # 2 found, 2 missed: together 2 * 6 / (6 + 8)
     c = store_case(tmp_path, "c", "two", bright=3, tumour=1)  # 2 * 1 / (3 + 1)
-    dice = validate(tmp_path, [a, b, c], WhereBright(), spec())
+    dice = validate(tmp_path, [a, b, c], WhereBright(), spec(), Devices()).dice
     assert dice == {Region.WT: pytest.approx((12 / 14 + 2 / 4) / 2)}
 
 
@@ -68,26 +69,32 @@ def test_the_patient_is_the_one_that_the_store_names_now(tmp_path: Path) -> None
     a = store_case(tmp_path, "a", "a", bright=4, tumour=4)  # patients as they were when the arrays were written
     b = store_case(tmp_path, "b", "b", bright=2, tumour=4)
     anna = [entry.model_copy(update={"patient_id": "anna"}) for entry in (a, b)]
-    assert validate(tmp_path, anna, WhereBright(), spec()) == {Region.WT: pytest.approx(12 / 14)}
+    assert validate(tmp_path, anna, WhereBright(), spec(), Devices()).dice == {Region.WT: pytest.approx(12 / 14)}
 
 
 def test_a_patient_without_tumour_scores_by_the_rule_for_empty_masks(tmp_path: Path) -> None:
     none = store_case(tmp_path, "none", "one", bright=0, tumour=0)
     alarm = store_case(tmp_path, "false alarm", "two", bright=1, tumour=0)
-    assert validate(tmp_path, [none], WhereBright(), spec()) == {Region.WT: 1}
-    assert validate(tmp_path, [none, alarm], WhereBright(), spec()) == {Region.WT: 0.5}
+    assert validate(tmp_path, [none], WhereBright(), spec(), Devices()).dice == {Region.WT: 1}
+    assert validate(tmp_path, [none, alarm], WhereBright(), spec(), Devices()).dice == {Region.WT: 0.5}
 
 
 def test_an_empty_slice_does_not_count_where_its_patient_has_others(tmp_path: Path) -> None:
     full = store_case(tmp_path, "full", "one", bright=4, tumour=8)
     empty = store_case(tmp_path, "empty", "one", bright=0, tumour=0)
-    assert validate(tmp_path, [full, empty], WhereBright(), spec()) == {Region.WT: pytest.approx(2 / 3)}
+    assert validate(tmp_path, [full, empty], WhereBright(), spec(), Devices()).dice == {Region.WT: pytest.approx(2 / 3)}
 
 
 def test_the_models_clean_up_counts_millilitres(tmp_path: Path) -> None:
     a = store_case(tmp_path, "a", "one", bright=4, tumour=4)  # a voxel has 1 mm3
-    assert validate(tmp_path, [a], WhereBright(), spec(clean_up=CleanUpConfig(min_size=0.004)))[Region.WT] == 1
-    assert validate(tmp_path, [a], WhereBright(), spec(clean_up=CleanUpConfig(min_size=0.005)))[Region.WT] == 0
+    assert (
+        validate(tmp_path, [a], WhereBright(), spec(clean_up=CleanUpConfig(min_size=0.004)), Devices()).dice[Region.WT]
+        == 1
+    )
+    assert (
+        validate(tmp_path, [a], WhereBright(), spec(clean_up=CleanUpConfig(min_size=0.005)), Devices()).dice[Region.WT]
+        == 0
+    )
 
 
 def test_only_the_regions_of_the_convention(tmp_path: Path) -> None:
@@ -99,4 +106,4 @@ def test_only_the_regions_of_the_convention(tmp_path: Path) -> None:
 
     a = store_case(tmp_path, "a", "one", bright=0, tumour=0)
     brats = OutputConfig(kind="regions", convention="brats2023")
-    assert validate(tmp_path, [a], Nothing(), spec(output=brats)) == dict.fromkeys(Region, 1)
+    assert validate(tmp_path, [a], Nothing(), spec(output=brats), Devices()).dice == dict.fromkeys(Region, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,10 @@ from gliamap.errors import ConfigError, FileError, OutputError
 from gliamap.io.store import StoreEntry, StoreInfo, read_store, write_store
 from gliamap.labels import Region
 from gliamap.sources.splits import Split, SplitOptions, read_split, write_split
-from gliamap.training.loop import StepReport
+from gliamap.training.progress import StepReport
 from gliamap.workflows import train as verb
 from gliamap.workflows.prepare import prepare
-from gliamap.workflows.train import TrainOptions, plan, train
+from gliamap.workflows.train import TrainOptions, is_finished, plan, train
 
 
 @pytest.fixture(scope="module")
@@ -66,14 +67,20 @@ def test_the_run_folder_explains_itself(store: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     done = train(store, run, options=tiny.options())
     assert sorted(path.name for path in run.iterdir()) == [
-        *("best", "curves.png", "last", "log.csv", "run.json", "split.json", "state.safetensors")
+        *("best", "curves.png", "examples", "last", "log.csv", "run.json", "split.json", "state.safetensors")
     ]
-    assert done.run == run and done.split == read_split(run / "split.json")
+    assert done.run == run and done.split == read_split(run / "split.json") and is_finished(run)
     record = json.loads((run / "run.json").read_text())
     assert record["settings"]["train"]["steps"] == 6 and record["settings"]["network"]["widths"] == [4, 8]
-    assert record["data"] == {"fingerprint": read_store(store).fingerprint, "cases": 5}
+    split = json.loads((run / "split.json").read_text())["fingerprint"]
+    assert record["data"] == {"fingerprint": read_store(store).fingerprint, "cases": 5, "split": split}
     assert record["versions"].keys() >= {"gliamap", "torch", "monai", "python"}
-    assert {"settings", "data", "leaky", "versions", "machine", "command"} == record.keys()
+    assert record.keys() == {
+        *("settings", "data", "command", "at", "versions", "commit", "machine", "processes", "resumed"),
+        *("recipe", "leaky"),
+    }
+    assert record["resumed"] == [] and record["processes"] == 1
+    assert re.fullmatch(r"[0-9a-f]{12}(-dirty)?", record["commit"])
     assert done.spec.metrics["step"] in (3, 6) and 0 <= done.spec.metrics["validation_dice_WT"] <= 1
     assert (done.spec.name, done.spec.phantom_only, done.spec.planes) == ("run", True, ())
     assert done.spec.training_data["fingerprint"] == record["data"]["fingerprint"]
@@ -150,10 +157,10 @@ def test_resuming_with_another_division_is_refused(store: Path, tmp_path: Path, 
         train(store, tmp_path / "run", options=options, resume=True)
 
 
-def test_nothing_to_resume_is_said(store: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"holds no run to resume.*without --resume"):
-        train(store, tmp_path / "run", options=tiny.options(), resume=True)
-    assert not (tmp_path / "run").exists()
+def test_resuming_where_nothing_began_begins(store: Path, tmp_path: Path) -> None:
+    train(store, tmp_path / "one", options=tiny.options())
+    train(store, tmp_path / "two", options=tiny.options(), resume=True)
+    assert tiny.same(tiny.weights(tmp_path / "one" / "last"), tiny.weights(tmp_path / "two" / "last"))
 
 
 def test_a_damaged_state_is_said(store: Path, tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ import make
 from gliamap.boxes import Shape
 from gliamap.case import Case
 from gliamap.config import ModelSpec, NetConfig, OutputConfig, PrepConfig, TrainConfig, WindowConfig
-from gliamap.io.checkpoint import save_checkpoint
+from gliamap.io.atomic import write_json
+from gliamap.io.checkpoint import read_spec, save_checkpoint
 from gliamap.labels import get_convention
 from gliamap.nets.unet import UNet
 from gliamap.sources.phantom import make_phantom
@@ -114,13 +115,17 @@ def write_model(folder: Path, wanted: ModelSpec | None = None, *, bias: Iterable
     if shift:
         with torch.no_grad():
             model.head.bias.copy_(torch.tensor(shift))
-    save_checkpoint(folder, model, wanted)
+    sealed = save_checkpoint(folder, model, wanted)
+    # Under a name that tests can say beforehand.
+    (folder / sealed.weights_file).rename(folder / "weights.safetensors")
+    plain = sealed.model_copy(update={"weights_file": "weights.safetensors"})
+    write_json(folder / "model.json", plain.model_dump(mode="json"))
     return folder
 
 
 def weights(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     """The tensors of a checkpoint folder or a safetensors file."""
-    return dict(load_file(path / "weights.safetensors" if path.is_dir() else path))
+    return dict(load_file(path / read_spec(path).weights_file if path.is_dir() else path))
 
 
 def same(a: dict[str, np.ndarray[Any, Any]], b: dict[str, np.ndarray[Any, Any]]) -> bool:

@@ -1,12 +1,13 @@
 """gliamap: brain tumour segmentation in MRI. Research use only; not a medical device.
 
-The verbs as functions: :func:`inspect`, :func:`check`, :func:`prepare`, :func:`split`, :func:`train`, :func:`segment`,
-:func:`evaluate`, :func:`convert_labels`, :func:`export_dataset`, :func:`make_phantoms`. They are loaded when first
-used, so that ``import gliamap`` costs nothing.
+The verbs as functions: :func:`inspect`, :func:`check`, :func:`prepare`, :func:`split`, :func:`plan`, :func:`train`,
+:func:`segment`, :func:`evaluate`, :func:`cross_validate`, :func:`convert_labels`, :func:`export_dataset`,
+:func:`make_phantoms`. They are loaded when first used, so that ``import gliamap`` costs nothing.
 """
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,18 @@ if TYPE_CHECKING:
     from gliamap.sources.phantom import write_phantoms as make_phantoms
     from gliamap.workflows.check import check
     from gliamap.workflows.convert import convert_labels
+    from gliamap.workflows.cross_validate import cross_validate
     from gliamap.workflows.evaluate import evaluate
     from gliamap.workflows.export import export_dataset
     from gliamap.workflows.inspect import inspect
+    from gliamap.workflows.plan import plan
     from gliamap.workflows.prepare import prepare
     from gliamap.workflows.segment import segment
     from gliamap.workflows.split import divide as split
     from gliamap.workflows.train import train
+
+# MONAI imports MLflow wherever that is installed, and MLflow reports its use to its makers unless told not to.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 __version__ = "0.1.0"
 
@@ -28,10 +34,12 @@ __all__ = [
     "__version__",
     "check",
     "convert_labels",
+    "cross_validate",
     "evaluate",
     "export_dataset",
     "inspect",
     "make_phantoms",
+    "plan",
     "prepare",
     "segment",
     "split",
@@ -41,10 +49,12 @@ __all__ = [
 _WHERE = {
     "check": ("gliamap.workflows.check", "check"),
     "convert_labels": ("gliamap.workflows.convert", "convert_labels"),
+    "cross_validate": ("gliamap.workflows.cross_validate", "cross_validate"),
     "evaluate": ("gliamap.workflows.evaluate", "evaluate"),
     "export_dataset": ("gliamap.workflows.export", "export_dataset"),
     "inspect": ("gliamap.workflows.inspect", "inspect"),
     "make_phantoms": ("gliamap.sources.phantom", "write_phantoms"),
+    "plan": ("gliamap.workflows.plan", "plan"),
     "prepare": ("gliamap.workflows.prepare", "prepare"),
     "segment": ("gliamap.workflows.segment", "segment"),
     "split": ("gliamap.workflows.split", "divide"),

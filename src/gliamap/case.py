@@ -136,7 +136,11 @@ class TumourIndex:
 
 @dataclass(frozen=True, eq=False)
 class PreparedCase:
-    """One case as a network sees it: ``image`` ``(C, X, Y, Z)`` in RAS+, cropped, normalised; ``labels`` likewise."""
+    """One case as a network sees it: ``image`` ``(C, X, Y, Z)`` in RAS+, cropped, normalised; ``labels`` likewise.
+
+    ``present`` says for each of the C modalities whether the case has it: the channel of one that is missing is 0.
+    ``None`` says that all are there.
+    """
 
     case_id: str
     patient_id: str
@@ -144,6 +148,7 @@ class PreparedCase:
     record: GridRecord
     labels: LabelMap | None = None
     index: TumourIndex | None = None
+    present: tuple[bool, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +156,7 @@ class Prediction:
     """What a model says of a case, on its native grid.
 
     ``labels`` is an ``(X, Y, Z)`` map of tissues; ``probabilities`` is ``(R, X, Y, Z)`` float32 in 0..1 in the order
-    of ``channels``, kept only on request.
+    of ``channels``, kept only on request. ``missing`` names the modalities that the model did without.
     """
 
     case_id: str
@@ -160,3 +165,4 @@ class Prediction:
     probabilities: NDArray[np.float32] | None = None
     channels: tuple[str, ...] = ()
     warnings: tuple[str, ...] = field(default=())
+    missing: tuple[str, ...] = ()

@@ -25,11 +25,14 @@ class PrepConfig(Settings):
 
     ``foreground``: what is normalised over and cropped to: ``brain`` = the voxels that are not zero (skull-stripped
     images), ``head`` = the voxels brighter than Otsu's threshold, filled (whole heads, photographs of slices).
-    ``spacing``: resample to this, in mm (pixels for images); ``None`` keeps the native spacing.
+    ``spacing``: resample to this, in mm (pixels for images); ``None`` keeps the native spacing. ``normalise``:
+    ``zscore`` by mean and standard deviation of the foreground, ``robust`` after cutting its intensities at the 0.5 and
+    99.5 percentiles.
     """
 
     modalities: tuple[str, ...] = Field(min_length=1)
     foreground: Literal["brain", "head"] = "brain"
+    normalise: Literal["zscore", "robust"] = "zscore"
     spacing: tuple[_Length, _Length, _Length] | None = None
     crop_margin: int = Field(default=2, ge=0)
 
@@ -74,6 +77,22 @@ class OutputConfig(Settings):
         return ("background", *(tissue.name for tissue in self.tissues))
 
 
+class InputConfig(Settings):
+    """What a network sees beside the modalities, each as further channels, in this order.
+
+    ``mirror``: the modalities again, mirrored left to right about the middle of the prepared grid, so that a voxel
+    can be compared with the other hemisphere. ``presence``: a constant 1 for each modality that is there, 0 for one
+    that is missing (whose own channel is 0 then, too).
+    """
+
+    mirror: bool = False
+    presence: bool = False
+
+    def channels(self, modalities: int) -> int:
+        """The network's input channels for so many modalities."""
+        return modalities * (1 + self.mirror + self.presence)
+
+
 class NetConfig(Settings):
     """Which network, and its size. ``dims`` 2 or 3; ``widths`` are feature channels from the finest level down."""
 
@@ -92,7 +111,11 @@ class NetConfig(Settings):
 
 
 class AugmentConfig(Settings):
-    """How strongly training patches are varied; 0 switches a part off. Probabilities are per patch."""
+    """How strongly training patches are varied; 0 switches a part off. Probabilities are per patch.
+
+    ``elastic`` bends the anatomy; ``low_resolution`` (thick slices along one axis), ``ghosting``, ``spikes`` and
+    ``motion`` imitate what scanners and patients do to MRI.
+    """
 
     flip: bool = True
     affine: float = Field(default=0.3, ge=0, le=1)
@@ -102,13 +125,27 @@ class AugmentConfig(Settings):
     gamma: float = Field(default=0.2, ge=0, le=1)
     noise: float = Field(default=0.15, ge=0, le=1)
     bias: float = Field(default=0.15, ge=0, le=1)
+    elastic: float = Field(default=0.0, ge=0, le=1)
+    low_resolution: float = Field(default=0.0, ge=0, le=1)
+    ghosting: float = Field(default=0.0, ge=0, le=1)
+    spikes: float = Field(default=0.0, ge=0, le=1)
+    motion: float = Field(default=0.0, ge=0, le=1)
 
 
 class TrainConfig(Settings):
-    """How a network is trained."""
+    """How a network is trained.
+
+    ``batch``: patches a step, over all processes. ``micro_batch``: how many of them go through the network at once;
+    the loss is taken over these and its gradients are averaged, so that one process that accumulates and several that
+    share the work do the same. ``None``: a process takes all of its share at once. ``balance``: what is drawn evenly
+    where a patch shall hold tumour: the ``cases`` that have some, the ``regions`` (rare ones stay frequent), or lesion
+    ``sizes`` (small lesions as often as large ones). ``modality_dropout``: the share of patches that lose some of
+    their modalities. ``soft_weight``: how much of the loss is the teachers', where there are any.
+    """
 
     steps: int = Field(default=1000, ge=1)
     batch: int = Field(default=2, ge=1)
+    micro_batch: int | None = Field(default=None, ge=1)
     patch: PatchSize = (64, 64, 64)
     optimiser: Literal["adamw", "sgd"] = "adamw"
     learning_rate: float = Field(default=1e-3, gt=0)
@@ -118,6 +155,9 @@ class TrainConfig(Settings):
     clip_norm: float = Field(default=1.0, gt=0)
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
     foreground_share: float = Field(default=0.5, ge=0, le=1)
+    balance: Literal["cases", "regions", "sizes"] = "regions"
+    modality_dropout: float = Field(default=0.0, ge=0, le=1)
+    soft_weight: float = Field(default=0.5, ge=0, le=1)
     precision: Literal["fp32", "bf16"] = "bf16"
     augment: AugmentConfig = AugmentConfig()
     validate_every: int = Field(default=250, ge=1)
@@ -143,7 +183,9 @@ class CleanUpConfig(Settings):
 class ModelSpec(Settings):
     """What a checkpoint says of itself: everything that inference needs, and where the weights come from.
 
-    The fields after ``clean_up`` are filled as they become known; empty means not measured.
+    ``weights_file`` lies beside this description. ``may_be_missing``: modalities without which a case can still be
+    segmented, as long as one is there. The fields after ``clean_up`` are filled as they become known; empty means not
+    measured.
     """
 
     format: Literal[1] = 1
@@ -151,9 +193,10 @@ class ModelSpec(Settings):
     network: NetConfig
     output: OutputConfig
     prep: PrepConfig
+    inputs: InputConfig = InputConfig()
     window: WindowConfig
-    clean_up: CleanUpConfig = CleanUpConfig()
     may_be_missing: tuple[str, ...] = ()
+    clean_up: CleanUpConfig = CleanUpConfig()
     planes: tuple[str, ...] = ()
     phantom_only: bool = False
     temperature: float = Field(default=1.0, gt=0)
@@ -163,4 +206,5 @@ class ModelSpec(Settings):
     training_data: dict[str, str] = {}
     metrics: dict[str, float] = {}
     versions: dict[str, str] = {}
+    weights_file: str = Field(default="weights.safetensors", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.safetensors$")
     weights_sha256: str | None = None

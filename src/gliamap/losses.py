@@ -25,10 +25,35 @@ def dice_ce(logits: Tensor, target: Tensor, kind: Literal["regions", "classes"])
     return _scalar(dice + functional.cross_entropy(logits, mask))
 
 
-def deeply_supervised(levels: Sequence[Tensor], target: Tensor, kind: Literal["regions", "classes"]) -> Tensor:
-    """The mean of :func:`dice_ce` over levels of equal size, finest first, with weights 1, 1/2, 1/4, ..."""
+def soft_ce(logits: Tensor, soft: Tensor, kind: Literal["regions", "classes"]) -> Tensor:
+    """Cross-entropy against teachers' probabilities ``soft`` ``(B, R, *space)``, a scalar, computed in float32.
+
+    Hinton, Vinyals, Dean: Distilling the knowledge in a neural network, 2015, at temperature 1.
+    """
+    if kind == "regions":
+        return functional.binary_cross_entropy_with_logits(logits.float(), soft)
+    return functional.cross_entropy(logits.float(), soft)
+
+
+def deeply_supervised(
+    levels: Sequence[Tensor],
+    target: Tensor,
+    kind: Literal["regions", "classes"],
+    *,
+    soft: Tensor | None = None,
+    soft_weight: float = 0.0,
+) -> Tensor:
+    """The mean over levels of equal size, finest first, with weights 1, 1/2, 1/4, ...
+
+    Of each level it is :func:`dice_ce`; where there are teachers, a share ``soft_weight`` of it is :func:`soft_ce`.
+    """
+
+    def of_level(logits: Tensor) -> Tensor:
+        hard = dice_ce(logits, target, kind)
+        return hard if soft is None else (1 - soft_weight) * hard + soft_weight * soft_ce(logits, soft, kind)
+
     weights = [0.5**i for i in range(len(levels))]
-    total = sum((w * dice_ce(x, target, kind) for w, x in zip(weights, levels, strict=True)), target.new_zeros(()))
+    total = sum((w * of_level(x) for w, x in zip(weights, levels, strict=True)), target.new_zeros(()))
     return _scalar(total / sum(weights))
 
 

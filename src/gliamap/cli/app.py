@@ -11,7 +11,16 @@ from typing import NoReturn
 
 import typer
 
-from gliamap.cli import data_verbs, front_verbs, label_verbs, model_verbs, split_verb
+from gliamap.cli import (
+    data_verbs,
+    front_verbs,
+    label_verbs,
+    model_verbs,
+    plan_verb,
+    split_verb,
+    study_verbs,
+    teach_verb,
+)
 from gliamap.cli.show import plain, remark
 from gliamap.errors import GliamapError
 
@@ -34,7 +43,10 @@ app.command("inspect")(front_verbs.inspect)
 app.command("check")(front_verbs.check)
 app.command("prepare")(data_verbs.prepare)
 app.command("split")(split_verb.split)
+app.command("plan")(plan_verb.plan)
 app.command("train")(model_verbs.train)
+app.command("cross-validate")(study_verbs.cross_validate)
+app.command("teach")(teach_verb.teach)
 app.command("segment")(model_verbs.segment)
 app.command("evaluate")(data_verbs.evaluate)
 app.command("convert-labels")(label_verbs.convert_labels)

@@ -33,6 +33,10 @@ Foreground = Annotated[
     Literal["brain", "head"] | None,
     typer.Option(help="What to normalise over: brain (skull-stripped) or head. Default: what layout or voxels say."),
 ]
+Normalise = Annotated[
+    Literal["zscore", "robust"],
+    typer.Option(help="By mean and deviation; robust cuts the darkest and brightest 0.5 % first."),
+]
 
 
 def prepare(
@@ -43,6 +47,7 @@ def prepare(
         str | None, typer.Option(help="Label convention, such as brats2021, where the data set does not tell.")
     ] = None,
     foreground: Foreground = None,
+    normalise: Normalise = "zscore",
     spacing: Annotated[
         tuple[float, float, float] | None, typer.Option(help="Resample to this spacing, mm (pixels for images).")
     ] = None,
@@ -69,6 +74,7 @@ def prepare(
         modalities=tuple(modality) if modality else None,
         labels=labels,
         foreground=foreground,
+        normalise=normalise,
         spacing=spacing,
         pattern=pattern,
         overwrite=overwrite,
@@ -87,7 +93,7 @@ def prepare(
         say(f"[bold]{count(done.info.cases, 'case')}[/] ({known}{reused}) in {plain(out)}")
         say(
             f"modalities {', '.join(done.info.prep.modalities)}; labels {done.info.convention}; "
-            f"normalised over the {done.info.prep.foreground}"
+            f"normalised over the {done.info.prep.foreground}{', tails cut' if normalise == 'robust' else ''}"
         )
         remark(f"next: gliamap train {plain(out)} -o run")
     print_notes(done.notes)

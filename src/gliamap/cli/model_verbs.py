@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -23,7 +24,8 @@ from gliamap.cli.show import (
 )
 
 if TYPE_CHECKING:
-    from gliamap.training.loop import StepReport
+    from gliamap.recipes.recipe import Recipe
+    from gliamap.training.progress import StepReport
     from gliamap.workflows.train import Trained
 
 # Options whose help needs more than a line.
@@ -35,10 +37,39 @@ Widths = Annotated[
     str | None, typer.Option(help="Feature channels a level. Default: 16,32,64,128,256; twice that in 2D.")
 ]
 OutputKind = Annotated[
-    Literal["regions", "classes"], typer.Option(help="Overlapping WT/TC/ET, or the convention's labels.")
+    Literal["regions", "classes"] | None,
+    typer.Option(help="Overlapping WT/TC/ET (the default), or the convention's labels."),
+]
+FromRecipe = Annotated[
+    str,
+    typer.Option(
+        "--recipe",
+        help="Settings to start from: default, volumes, slices, strong, any-modality, "
+        "small-lesions, or a file (gliamap plan). Other options come first.",
+    ),
 ]
 Patch = Annotated[
     tuple[int, int, int] | None, typer.Option(help="Patch size X Y Z (Z = 1 for slices). Default: as the data.")
+]
+MicroBatch = Annotated[
+    int | None, typer.Option(help="Patches at once, to fit into memory; gradients are added up. Default: all.")
+]
+SaveEvery = Annotated[float | None, typer.Option(help="Minutes between saves for --resume. Default: 5.")]
+
+
+class Tracker(StrEnum):
+    """Where figures can go beside the run's folder; an enum because typer takes no list of literals."""
+
+    TENSORBOARD = "tensorboard"
+    MLFLOW = "mlflow"
+
+
+Track = Annotated[
+    list[Tracker] | None,
+    typer.Option(help="Send figures and pictures there, too; repeatable."),
+]
+Accept = Annotated[
+    bool, typer.Option("--accept-changes", help="Resume although settings or cases differ; run.json notes it.")
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where the run in --out stopped; say all else as before.")]
 Labels = Annotated[
@@ -56,6 +87,14 @@ ResampleTo = Annotated[
     str | None,
     typer.Option(help="Bring the other modalities onto this one's grid, unregistered, where grids differ."),
 ]
+Modalities = Annotated[
+    str | None,
+    typer.Option(help="Use only these of the model's modalities, as if the others were missing: t1,t1c."),
+]
+Flips = Annotated[
+    bool,
+    typer.Option("--flips", help="Average over all flips: 8 times the work in 3D, 4 times in 2D."),
+]
 Force = Annotated[
     bool, typer.Option("--force", help="Allow a model of skull-stripped brains on whole heads, and the reverse.")
 ]
@@ -71,10 +110,11 @@ def train(
     closed_fold: ClosedFolds = None,
     split: Annotated[Path | None, typer.Option(help="Divide the cases as this split.json does.")] = None,
     leaky: Annotated[bool, typer.Option("--leaky", help="Take a --split that tears patients apart.")] = False,
-    network: Annotated[str, typer.Option(help="dynunet or unet.")] = "dynunet",
+    recipe: FromRecipe = "default",
+    network: Annotated[str | None, typer.Option(help="dynunet or unet. Default: dynunet.")] = None,
     dims: Annotated[int | None, typer.Option(min=2, max=3, help="2 (slices) or 3. Default: as the data.")] = None,
     widths: Widths = None,
-    output: OutputKind = "regions",
+    output: OutputKind = None,
     patch: Patch = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps. Default: 1000.")] = None,
     batch: Annotated[int | None, typer.Option(help="Patches a step. Default: 2; 16 in 2D.")] = None,
@@ -84,8 +124,12 @@ def train(
     precision: Annotated[Literal["fp32", "bf16"] | None, typer.Option(help="Default: bf16 autocast.")] = None,
     validate_every: Annotated[int | None, typer.Option(help="Steps between validations. Default: 250.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that load patches. Default: 1.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of split, weights and patches.")] = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of split, weights and patches. Default: 0.")] = None,
+    micro_batch: MicroBatch = None,
+    save_every: SaveEvery = None,
+    track: Track = None,
     resume: Resume = False,
+    accept_changes: Accept = False,
     json: Json = False,
 ) -> None:
     """Train a network on a prepared data set.
@@ -97,28 +141,34 @@ def train(
     gliamap train store -o run
 
     gliamap train store -o run --test-fold 3 --steps 5000 --network unet
+
+    gliamap train store -o run --recipe strong --steps 5000
     """
+    from gliamap.recipes.named import find_recipe
     from gliamap.sources.splits import SplitOptions
     from gliamap.workflows.train import TrainOptions
     from gliamap.workflows.train import train as run
 
-    given: dict[str, Any] = {
+    config: dict[str, Any] = {
         **{"patch": patch, "steps": steps, "batch": batch, "learning_rate": learning_rate, "optimiser": optimiser},
         **{"schedule": schedule, "precision": precision, "validate_every": validate_every, "workers": workers},
+        **{"seed": seed, "micro_batch": micro_batch, "save_every_minutes": save_every},
     }
-    options = TrainOptions(
-        split=SplitOptions(test_fold=test_fold, closed_folds=tuple(closed_fold or ()), seed=seed),
-        split_file=split,
-        leaky=leaky,
-        network=network,
-        dims=dims,  # type: ignore[arg-type]
-        widths=_widths(widths) if widths else None,
-        output=output,
-        config={"seed": seed} | {name: value for name, value in given.items() if value is not None},
-    )
+    sizes = {"network": network, "dims": dims, "widths": _widths(widths) if widths else None, "output": output}
+    chosen = _over(find_recipe(recipe), sizes, config)
+    folds = SplitOptions(test_fold=test_fold, closed_folds=tuple(closed_fold or ()), seed=chosen["config"]["seed"])
+    more = {"split": folds, "split_file": split, "leaky": leaky, "track": tuple(one.value for one in track or ())}
+    options = TrainOptions.model_validate(chosen | more)
     with remark_if_stopped(f"the same command with --resume goes on in {plain(out)}"), progress_bar("train") as bar:
-        done = run(store, out, options=options, resume=resume, observe=_watch(bar))
+        observe = _watch(bar)
+        done = run(store, out, options=options, resume=resume, accept_changes=accept_changes, observe=observe)
     _print_trained(done, json=json)
+
+
+def _over(recipe: Recipe, sizes: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+    """The recipe's settings, and over them those that were given (not ``None``); the seed is 0 unless said."""
+    given, set_ = ({name: value for name, value in these.items() if value is not None} for these in (sizes, config))
+    return recipe.model_dump() | given | {"config": {"seed": 0} | recipe.config | set_}
 
 
 def _print_trained(done: Trained, *, json: bool) -> None:
@@ -173,8 +223,10 @@ def segment(
     part: Part = None,
     pattern: Pattern = None,
     resample_to: ResampleTo = None,
+    modalities: Modalities = None,
     min_size: MinSize = None,
     overlap: Overlap = None,
+    flips: Flips = False,
     precision: Annotated[Literal["fp32", "bf16"] | None, typer.Option(help="Default: the fastest here.")] = None,
     force: Force = False,
     overwrite: Overwrite = False,
@@ -192,6 +244,8 @@ def segment(
 
     gliamap segment slices/images -o masks --model run --labels binary
 
+    gliamap segment BraTS2021 -o masks --model run-any --modalities t1c,flair --flips
+
     gliamap segment clinic -o masks --model run --pattern '{case}/{case}_{modality}.nii.gz' --resample-to t1c
     """
     from gliamap.workflows.segment import SegmentOptions
@@ -208,6 +262,8 @@ def segment(
         precision=precision,
         pattern=pattern,
         resample_to=resample_to,
+        modalities=None if modalities is None else tuple(filter(None, map(str.strip, modalities.split(",")))),
+        flips=flips,
         force=force,
         overwrite=overwrite,
     )

@@ -13,6 +13,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from gliamap.training.stop import Terminated
+
 _console = Console(highlight=False)
 _aside = Console(stderr=True, highlight=False)
 
@@ -67,11 +69,16 @@ def progress_bar(title: str) -> Iterator[Callable[[float, int, str], None]]:
 
 @contextmanager
 def remark_if_stopped(how_to_go_on: str) -> Iterator[None]:
-    """Say how to go on where the user stops what runs in the block (Ctrl-C)."""
+    """Say how to go on where the user (Ctrl-C) or the system (SIGTERM) stops what runs in the block.
+
+    The exit code is then 130 or 143, as if the signal had ended the program.
+    """
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         remark(f"stopped; {how_to_go_on}")
+        if isinstance(stop, Terminated):
+            raise typer.Exit(143) from stop
         raise
 
 

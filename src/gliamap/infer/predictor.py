@@ -12,6 +12,7 @@ from gliamap.config import ModelSpec
 from gliamap.infer.decode import decode
 from gliamap.infer.engine import Engine, Precision, TorchEngine, cpu_has_fast_bf16
 from gliamap.infer.window import predict_windows
+from gliamap.inputs import NetworkInput
 from gliamap.io.checkpoint import check_size, load_weights, read_spec, resolve_model
 from gliamap.nets.zoo import build_network, least_parameters
 from gliamap.prep.pipeline import prepare, restore
@@ -27,13 +28,21 @@ class Predictor:
     def predict(
         self, case: Case, *, keep_probabilities: bool = False, progress: Callable[[int, int], None] | None = None
     ) -> Prediction:
-        """Prepare, slide, restore the probabilities to the native grid, decode there."""
+        """Prepare, slide, restore the probabilities to the native grid, decode there.
+
+        Modalities that the model can do without may be missing, as long as one is there.
+        """
         spec = self.spec
-        prepared = prepare(case, spec.prep)
-        on_prepared = predict_windows(prepared.image, self.engine, spec.window, progress)
+        prepared = prepare(case, spec.prep, may_be_missing=spec.may_be_missing)
+        shown = NetworkInput(prepared.image, spec.inputs, prepared.present)
+        on_prepared = predict_windows(shown, self.engine, spec.window, progress)
         probabilities = restore(on_prepared, prepared.record)
         labels = decode(probabilities, spec.output, spec.clean_up, case.grid.voxel_size)
+        assert prepared.present is not None  # prepare says it
+        missing = tuple(m for m, there in zip(spec.prep.modalities, prepared.present, strict=True) if not there)
         warnings = list(case.warnings)
+        if missing:
+            warnings.append(f"without {', '.join(missing)}")
         if not labels.any():
             warnings.append("no tumour found")
         if not prepared.image.any():
@@ -45,6 +54,7 @@ class Predictor:
             probabilities=probabilities if keep_probabilities else None,
             channels=spec.output.channels,
             warnings=tuple(warnings),
+            missing=missing,
         )
 
 
@@ -55,7 +65,7 @@ def load_predictor(path: Path, precision: Precision | None = None) -> Predictor:
     """
     folder = resolve_model(path)
     spec = read_spec(folder)
-    check_size(folder, least_parameters(spec.network))
+    check_size(folder, spec, least_parameters(spec.network))
     model = build_network(spec.network)
     load_weights(folder, model, spec)
     on_gpu = torch.cuda.is_available()

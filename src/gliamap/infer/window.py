@@ -7,19 +7,20 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gliamap.boxes import Box, Shape, read_padded, window_boxes
+from gliamap.boxes import Box, Shape, window_boxes
 from gliamap.config import WindowConfig
 from gliamap.errors import ConfigError
 from gliamap.infer.engine import Engine
+from gliamap.inputs import NetworkInput
 
 
 def predict_windows(
-    image: NDArray[np.floating],
+    shown: NetworkInput,
     engine: Engine,
     config: WindowConfig,
     progress: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.float32]:
-    """Probabilities ``(R, X, Y, Z)`` of a prepared image ``(C, X, Y, Z)``.
+    """Probabilities ``(R, X, Y, Z)`` of a prepared image.
 
     Windows of ``config.patch`` overlap by at least ``config.overlap`` and are averaged as probabilities with a
     Gaussian weight (sigma = 1/8 of the patch, Isensee et al. 2021), so that a window's border counts least. A grid
@@ -27,14 +28,14 @@ def predict_windows(
     windows of how many are done. ``ConfigError`` where the patch does not fit the engine.
     """
     _check_patch(config.patch, engine.divisor)
-    shape: Shape = (image.shape[1], image.shape[2], image.shape[3])
+    shape = shown.shape
     boxes = window_boxes(shape, config.patch, config.overlap)
     weight = gaussian_weight(config.patch)
     total = np.zeros((engine.channels, *shape), np.float32)
     weights = np.zeros(shape, np.float32)
     for start in range(0, len(boxes), config.batch):
         group = boxes[start : start + config.batch]
-        patches = np.stack([read_padded(image, box).astype(np.float32) for box in group])
+        patches = np.stack([shown.cut(box) for box in group])
         _add(total, weights, group, engine(patches), weight)
         if progress:
             progress(start + len(group), len(boxes))

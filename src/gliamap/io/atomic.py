@@ -18,21 +18,41 @@ _KEPT = 24  # characters of a target's name in its temporary one: a long name ha
 
 
 @contextmanager
-def atomic_path(target: Path) -> Iterator[Path]:
+def atomic_path(target: Path, *, durable: bool = False) -> Iterator[Path]:
     """A temporary path beside ``target``, renamed over it when the block ends well and removed when it does not.
 
     The temporary name starts with ``.part-`` and ends as the target does, because writers choose their format by
     suffix. Missing parent folders are made. The block is for writing only: an ``OSError`` in it becomes
-    an ``OutputError``.
+    an ``OutputError``. Where ``durable``, the content is on the disk before the name is: a power failure leaves the
+    old file or the new one, never an empty one.
     """
     part = target.with_name(f".part-{os.getpid()}-{secrets.token_hex(4)}-{target.name[-_KEPT:]}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield part
+        if durable:
+            _flush(part)
         part.replace(target)
+        if durable:
+            _flush(target.parent)
     except OSError as error:
         raise _not_writable(target, error) from error
     finally:
+        _remove(part)
+
+
+def _flush(path: Path) -> None:
+    """Have the system write a file, or the names in a folder, to the disk now."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what writers that were killed left in ``folder`` itself. For folders that nobody else writes to."""
+    for part in folder.glob(".part-*"):
         _remove(part)
 
 
@@ -71,18 +91,21 @@ def _remove(part: Path) -> None:
         part.unlink()
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8, atomically.
+def write_text(path: Path, text: str, *, durable: bool = False) -> None:
+    """Write ``text`` as UTF-8, atomically; for ``durable`` see :func:`atomic_path`.
 
     What UTF-8 cannot hold, as in file names of other encodings, is written as ``\\udcff``: JSON reads it back.
     """
-    with atomic_path(path) as part:
+    with atomic_path(path, durable=durable) as part:
         part.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
-def write_json(path: Path, data: Any) -> None:
-    """Write ``data`` as indented JSON, atomically. NaN and infinity are not JSON: ``ValueError``, use ``None``."""
-    write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+def write_json(path: Path, data: Any, *, durable: bool = False) -> None:
+    """Write ``data`` as indented JSON, atomically; for ``durable`` see :func:`atomic_path`.
+
+    NaN and infinity are not JSON: ``ValueError``, use ``None``.
+    """
+    write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n", durable=durable)
 
 
 def read_json(path: Path) -> Any:

@@ -56,12 +56,14 @@ def read_case(
     files: CaseFiles,
     *,
     modalities: tuple[str, ...] | None = None,
+    may_be_missing: Collection[str] = (),
     convention: str | None = None,
     with_labels: bool = True,
     resample_to: str | None = None,
 ) -> Case:
     """Read ``modalities`` (default: all, in the source's order) of a case and, if it has any, its labels as tissues.
 
+    Those of ``may_be_missing`` are left out where the case lacks them, as long as one is left.
     ``convention`` overrides what the layout allows. Voxels that are not finite become 0 and leave a warning; so does a
     modality that is a copy of another one in the same image file.
     ``resample_to`` names a modality onto whose grid the others are brought by their affines where theirs differs; it
@@ -69,7 +71,11 @@ def read_case(
     ``LayoutError`` on a missing modality, ``GridError`` where the files do not share one grid, ``LabelError`` on
     values outside the convention or ambiguous ones, ``FileError`` on a damaged file.
     """
-    wanted = tuple(files.modalities) if modalities is None else modalities
+    asked = tuple(files.modalities) if modalities is None else modalities
+    wanted = tuple(m for m in asked if m in files.modalities or m not in may_be_missing)
+    if not wanted:
+        any_of = f"at least one of {', '.join(asked)}" if asked else "at least one modality"
+        raise _lacking(files, ", ".join(asked) or "every modality", any_of)
     _check_present(files, wanted if resample_to is None else (*wanted, resample_to))
     warnings: list[str] = []
     first = files.modalities[resample_to or wanted[0]]
@@ -155,13 +161,17 @@ def unknown_kind(path: Path) -> FileError:
 
 def _check_present(files: CaseFiles, wanted: Sequence[str]) -> None:
     missing = [name for name in wanted if name not in files.modalities]
-    if missing or not wanted:
-        raise LayoutError(
-            f"case {files.case_id} lacks {', '.join(missing) or 'every modality'}",
-            found=", ".join(files.modalities) or "no image",
-            expected=", ".join(wanted) or "at least one modality",
-            remedy=f"add the missing file beside {_beside(files)}, or choose a model that does not need it",
-        )
+    if missing:
+        raise _lacking(files, ", ".join(missing), ", ".join(wanted))
+
+
+def _lacking(files: CaseFiles, missing: str, expected: str) -> LayoutError:
+    return LayoutError(
+        f"case {files.case_id} lacks {missing}",
+        found=", ".join(files.modalities) or "no image",
+        expected=expected,
+        remedy=f"add the missing file beside {_beside(files)}, or choose a model that does not need it",
+    )
 
 
 def _beside(files: CaseFiles) -> str:

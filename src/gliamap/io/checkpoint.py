@@ -1,4 +1,7 @@
-"""A checkpoint: ``weights.safetensors`` and ``model.json`` (ModelSpec) in one folder. Nothing is unpickled.
+"""A checkpoint: weights (safetensors) and ``model.json`` (ModelSpec) in one folder. Nothing is unpickled.
+
+``model.json`` names the file of its weights, which is called after its content. So a checkpoint is replaced in one
+moment, when ``model.json`` is: whatever was interrupted before or after, the folder holds a whole one.
 
 Knows tensors and settings, not networks: who builds the network is told its settings and loads the weights into it.
 """
@@ -11,24 +14,26 @@ from pathlib import Path
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_model, save_model
+from safetensors.torch import load_model
 
 from gliamap.config import ModelSpec
 from gliamap.errors import FileError
-from gliamap.io.atomic import atomic_path, read_json, write_json
+from gliamap.io.atomic import read_json, remove_leftovers, write_json
+from gliamap.io.tensors import write_model
 
 
 def save_checkpoint(folder: Path, model: torch.nn.Module, spec: ModelSpec) -> ModelSpec:
-    """Write weights, then spec with the weights' hash; returns that spec.
-
-    The spec is written last: a folder with a spec whose hash fits its weights is complete.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    weights = folder / "weights.safetensors"
-    with atomic_path(weights) as part:
-        save_model(model, str(part))
-    sealed = spec.model_copy(update={"weights_sha256": _sha256(weights)})
-    write_json(folder / "model.json", sealed.model_dump(mode="json"))
+    """Write weights, then the spec that names them, then remove all that it does not name; returns that spec."""
+    remove_leftovers(folder)
+    new = folder / "weights-new.safetensors"
+    write_model(new, model)
+    digest = _sha256(new)
+    name = f"weights-{digest[:12]}.safetensors"
+    new.replace(folder / name)
+    sealed = spec.model_copy(update={"weights_file": name, "weights_sha256": digest})
+    write_json(folder / "model.json", sealed.model_dump(mode="json"), durable=True)
+    for other in set(folder.glob("weights*.safetensors")) - {folder / name}:
+        other.unlink()
     return sealed
 
 
@@ -38,7 +43,7 @@ def read_spec(folder: Path) -> ModelSpec:
     if not path.is_file():
         raise FileError(
             f"{folder} is not a model",
-            expected="model.json and weights.safetensors in it",
+            expected="model.json and the weights that it names in it",
             remedy="name a run folder of gliamap train, or its best/ or last/",
         )
     try:
@@ -55,7 +60,7 @@ def read_spec(folder: Path) -> ModelSpec:
 
 def load_weights(folder: Path, model: torch.nn.Module, spec: ModelSpec) -> None:
     """Load the folder's weights into ``model``; ``FileError`` where they are missing, altered or do not fit."""
-    weights = folder / "weights.safetensors"
+    weights = folder / spec.weights_file
     if not weights.is_file():
         raise FileError(f"{weights} is missing", remedy="copy the whole model folder")
     if spec.weights_sha256 and _sha256(weights) != spec.weights_sha256:
@@ -70,9 +75,9 @@ def load_weights(folder: Path, model: torch.nn.Module, spec: ModelSpec) -> None:
         raise _unfitting(weights, " ".join(line.strip() for line in str(error).splitlines()[:2])) from error
 
 
-def check_size(folder: Path, parameters: int) -> None:
+def check_size(folder: Path, spec: ModelSpec, parameters: int) -> None:
     """``FileError`` where the weights cannot be so many parameters; asked before a network of them takes its memory."""
-    weights = folder / "weights.safetensors"
+    weights = folder / spec.weights_file
     if weights.is_file() and weights.stat().st_size < parameters:
         raise _unfitting(weights, f"{weights.stat().st_size} bytes for {parameters} parameters or more")
 

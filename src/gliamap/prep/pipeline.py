@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from gliamap.case import Case, GridRecord, PreparedCase
 from gliamap.config import PrepConfig
 from gliamap.errors import LayoutError
 from gliamap.prep.steps import (
+    clip_tails,
     foreground_mask,
     reorient,
     resample,
@@ -25,17 +27,22 @@ from gliamap.prep.tumour_index import build_tumour_index
 from gliamap.volume import orientation
 
 
-def prepare(case: Case, config: PrepConfig) -> PreparedCase:
-    """Reorient to RAS+, crop to the foreground, resample where asked, z-score inside the foreground.
+def prepare(case: Case, config: PrepConfig, *, may_be_missing: Collection[str] = ()) -> PreparedCase:
+    """Reorient to RAS+, crop to the foreground, resample where asked, normalise inside the foreground.
 
-    ``LayoutError`` where the case lacks one of the configured modalities. The tumour index is built where the case
+    A modality of ``may_be_missing`` that the case lacks, or of which its image is blank, becomes a channel of zeros and
+    is not ``present``; where all are blank, those that have an image count as present. ``LayoutError`` where the case
+    lacks another one of the configured modalities, or all of them. The tumour index is built where the case
     has labels, with a generator seeded by the case id, so that it does not depend on the order of cases.
     """
+    _check_modalities(case, config, may_be_missing)
     image, record = _onto_grid(case, config)
     mask = foreground_mask(image, config.foreground)
     if record.resampled:
         image = resample(image, record.shape)
         mask = resample(mask[None].astype(np.float32), record.shape)[0] >= 0.5
+    if config.normalise == "robust":
+        image = clip_tails(image, mask)
     image = zscore(image, mask, zero_outside=config.foreground == "brain")
     labels, index = None, None
     if case.labels is not None:
@@ -44,7 +51,8 @@ def prepare(case: Case, config: PrepConfig) -> PreparedCase:
         scale = np.prod(record.crop.shape) / np.prod(record.shape)
         rng = np.random.default_rng(zlib.crc32(case.case_id.encode()))
         index = build_tumour_index(labels, case.grid.voxel_size * float(scale), rng)
-    return PreparedCase(case.case_id, case.patient_id, image, record, labels, index)
+    present = _present(case, config, image, may_be_missing)
+    return PreparedCase(case.case_id, case.patient_id, image, record, labels, index, present)
 
 
 def restore(probabilities: NDArray[np.float32], record: GridRecord) -> NDArray[np.float32]:
@@ -55,26 +63,44 @@ def restore(probabilities: NDArray[np.float32], record: GridRecord) -> NDArray[n
     return undo_reorient(full, record.axes, record.flips)
 
 
-def _onto_grid(case: Case, config: PrepConfig) -> tuple[NDArray[np.float32], GridRecord]:
-    """The wanted modalities in RAS+, cropped, and the record of how they got there."""
+def _check_modalities(case: Case, config: PrepConfig, may_be_missing: Collection[str]) -> None:
     missing = [m for m in config.modalities if m not in case.modalities]
-    if missing:
+    needed = [m for m in missing if m not in may_be_missing]
+    if needed or len(missing) == len(config.modalities):
         raise LayoutError(
-            f"case {case.case_id} lacks {', '.join(missing)}",
+            f"case {case.case_id} lacks {', '.join(needed or missing)}",
             found=", ".join(case.modalities),
-            expected=", ".join(config.modalities),
+            expected=("" if needed else "at least one of ") + ", ".join(config.modalities),
             remedy="add the missing files, or use a model that does not need them",
         )
+
+
+def _present(
+    case: Case, config: PrepConfig, image: NDArray[np.float32], may_be_missing: Collection[str]
+) -> tuple[bool, ...]:
+    """Which channels of the prepared ``image`` show a modality."""
+    there = tuple(m in case.modalities for m in config.modalities)
+    seen = tuple(
+        has and (m not in may_be_missing or bool(channel.any()))
+        for m, has, channel in zip(config.modalities, there, image, strict=True)
+    )
+    return seen if any(seen) else there
+
+
+def _onto_grid(case: Case, config: PrepConfig) -> tuple[NDArray[np.float32], GridRecord]:
+    """The wanted modalities in RAS+, cropped, zero where the case lacks them, and how they got there."""
     (ra, rs), (aa, as_), (sa, ss) = orientation(case.grid.affine)
     axes, flips = (ra, aa, sa), (rs < 0, as_ < 0, ss < 0)
     turned = reorient(case.image, axes, flips)
     shape = (turned.shape[1], turned.shape[2], turned.shape[3])
-    chosen = [case.modalities.index(m) for m in config.modalities]
-    foreground = bounding_box(foreground_mask(turned[chosen], config.foreground))
+    there = {m: case.modalities.index(m) for m in config.modalities if m in case.modalities}
+    foreground = bounding_box(foreground_mask(turned[list(there.values())], config.foreground))
     crop = foreground.grow(config.crop_margin, shape) if foreground else whole(shape)
-    image = np.empty((len(chosen), *crop.shape), np.float32)  # C order, whatever the order in memory of the files
-    for target, channel in zip(image, chosen, strict=True):
-        target[...] = turned[(channel, *crop.slices)]
+    # C order, whatever the order in memory of the files
+    image = np.zeros((len(config.modalities), *crop.shape), np.float32)
+    for target, modality in zip(image, config.modalities, strict=True):
+        if modality in there:
+            target[...] = turned[(there[modality], *crop.slices)]
     native = case.grid.spacing
     spacing = (native[axes[0]], native[axes[1]], native[axes[2]])
     if config.spacing is None:

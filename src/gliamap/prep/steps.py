@@ -17,6 +17,9 @@ T = TypeVar("T", bound=np.generic)
 _CONSTANT = 1e-6
 """A standard deviation up to this share of the mean is the rounding of float32 values, not contrast."""
 
+TAILS_PERCENT = (0.5, 99.5)
+"""Where robust normalisation cuts intensities; nnU-Net cuts those of CT there."""
+
 
 def reorient(array: NDArray[T], axes: Axes, flips: Flips) -> NDArray[T]:
     """Bring voxel axes into the order R, A, S: output axis i is input axis ``axes[i]``, reversed if ``flips[i]``.
@@ -112,6 +115,21 @@ def _otsu_threshold(channel: NDArray[np.float32]) -> float:
     sums = np.cumsum(counts * middle)
     mean_gap = sums[:-1] / np.maximum(below, 1) - (sums[-1] - sums[:-1]) / np.maximum(above, 1)
     return float(edges[1 + int(np.argmax(below * above * mean_gap**2))])
+
+
+def clip_tails(image: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Each channel of ``(C, X, Y, Z)`` cut at the ``TAILS_PERCENT`` percentiles of its intensities inside ``mask``.
+
+    What lies outside the mask is cut at the same two intensities. A channel of which all but a few voxels inside the
+    mask are equal becomes constant. Where the mask is empty nothing is cut. A new array; it has no inverse.
+    """
+    if not mask.any():
+        return image.copy()
+    out = np.empty_like(image)
+    for channel, target in zip(image, out, strict=True):
+        low, high = np.percentile(channel[mask], TAILS_PERCENT)
+        np.clip(channel, low, high, out=target)
+    return out
 
 
 def zscore(image: NDArray[np.float32], mask: NDArray[np.bool_], *, zero_outside: bool) -> NDArray[np.float32]:

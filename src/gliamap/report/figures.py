@@ -45,7 +45,7 @@ IMAGE_HEIGHT = 620
 TITLE_LENGTH = 44
 COLUMN = 184
 
-_MODALITY_TITLES = {"t1": "T1", "t1c": "T1 post-contrast", "t2": "T2", "flair": "FLAIR"}
+MODALITY_TITLES = {"t1": "T1", "t1c": "T1 post-contrast", "t2": "T2", "flair": "FLAIR"}
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ def _draw_title(canvas: Canvas, case: Case, channel: str, options: MosaicOptions
     if len(title) > TITLE_LENGTH:
         title = title[: TITLE_LENGTH - 1] + "…"
     canvas.text((MARGIN, 32), title, ink.TITLE)
-    about = f"{_MODALITY_TITLES.get(channel, channel)} · {_describe(case.grid)}"
+    about = f"{MODALITY_TITLES.get(channel, channel)} · {_describe(case.grid)}"
     width = canvas.text((MARGIN, 62), about, ink.QUIET)
     angle = obliqueness_degrees(case.grid.affine)
     notices = [options.notice]

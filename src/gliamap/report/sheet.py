@@ -91,7 +91,7 @@ def draw_row(canvas: Canvas, row: Row, places: RowPlaces, volume: Volume) -> Non
         if row.small:
             _draw_side_letters(canvas, panel.cut.plane, tile)
         else:
-            _draw_letters(canvas, panel.cut.plane, tile)
+            draw_letters(canvas, panel.cut.plane, tile)
 
 
 def _draw_marks(canvas: Canvas, panel: Panel, place: Place) -> None:
@@ -110,7 +110,8 @@ def _draw_side_letters(canvas: Canvas, plane: Plane, tile: Place) -> None:
     canvas.text((tile.right - 4, y), right, ink.LETTER, align="right")
 
 
-def _draw_letters(canvas: Canvas, plane: Plane, tile: Place) -> None:
+def draw_letters(canvas: Canvas, plane: Plane, tile: Place) -> None:
+    """Where the picture's four edges look, just inside its tile."""
     left, right, top, bottom = plane.letters
     x, y = tile.middle
     for letter, at in (

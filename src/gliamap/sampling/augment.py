@@ -2,6 +2,9 @@
 
 Patches are ``(C, X, Y, Z)`` with Z = 1 in 2D. What is exactly 0 stays 0 under the intensity steps: the padding around
 a case, and what lies outside the brain in skull-stripped ones.
+
+What is drawn per channel is drawn for the modalities. An image may repeat them, as that of the mirrored hemisphere
+does: it comes from the same scanner, so its channels get the same scale, gamma, bias and artefacts.
 """
 
 from __future__ import annotations
@@ -16,6 +19,19 @@ from torch.nn import functional
 
 from gliamap.boxes import Shape
 from gliamap.config import AugmentConfig
+from gliamap.sampling.artefacts import (
+    Ghosting,
+    LowResolution,
+    Motion,
+    Spikes,
+    add_artefact,
+    draw_ghosting,
+    draw_low_resolution,
+    draw_motion,
+    draw_spikes,
+    repeated,
+)
+from gliamap.sampling.warp import affine_matrix, draw_bend, sample, sampling_grid
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +45,11 @@ class Augmentation:
     gamma: NDArray[np.float64] | None
     noise: tuple[float, int] | None
     bias: NDArray[np.float64] | None
+    elastic: NDArray[np.float64] | None = None
+    low_resolution: LowResolution | None = None
+    ghosting: Ghosting | None = None
+    spikes: Spikes | None = None
+    motion: Motion | None = None
 
 
 def draw_augmentation(rng: np.random.Generator, config: AugmentConfig, channels: int, patch: Shape) -> Augmentation:
@@ -45,61 +66,52 @@ def draw_augmentation(rng: np.random.Generator, config: AugmentConfig, channels:
         gamma=np.exp(rng.uniform(-0.35, 0.35, channels)) if rng.random() < config.gamma else None,
         noise=(rng.uniform(0.02, 0.15), int(rng.integers(2**31))) if rng.random() < config.noise else None,
         bias=rng.uniform(-0.3, 0.3, (channels, 3, 3, 1 if flat else 3)) if rng.random() < config.bias else None,
+        elastic=draw_bend(rng, patch) if _chosen(rng, config.elastic) else None,
+        low_resolution=draw_low_resolution(rng, channels, patch) if _chosen(rng, config.low_resolution) else None,
+        ghosting=draw_ghosting(rng, channels, patch) if _chosen(rng, config.ghosting) else None,
+        spikes=draw_spikes(rng, channels, patch) if _chosen(rng, config.spikes) else None,
+        motion=draw_motion(rng, channels, patch) if _chosen(rng, config.motion) else None,
     )
 
 
-def _draw_matrix(rng: np.random.Generator, config: AugmentConfig, patch: Shape) -> NDArray[np.float64]:
-    """A 3x4 sampling matrix in units of half the patch, as ``grid_sample`` takes it: rotation, scale, no shift.
+def _chosen(rng: np.random.Generator, probability: float) -> bool:
+    """Draws nothing where the step is off, so that patches do not change when a new step is added."""
+    return probability > 0 and rng.random() < probability
 
-    Coordinates are normalised by each axis' size, so the rotation is wrapped in the patch's proportions.
-    """
+
+def _draw_matrix(rng: np.random.Generator, config: AugmentConfig, patch: Shape) -> NDArray[np.float64]:
+    """Rotation and scale, no shift."""
     limit = np.radians(config.rotate_degrees)
     angles = rng.uniform(-limit, limit, 3)
-    scale = np.exp(rng.uniform(-config.scale, config.scale))
-    matrix = np.eye(3)
-    planes = [(0, 1)] if patch[2] == 1 else [(0, 1), (0, 2), (1, 2)]
-    for (a, b), angle in zip(planes, angles, strict=False):
-        turn = np.eye(3)
-        turn[a, a] = turn[b, b] = np.cos(angle)
-        turn[a, b], turn[b, a] = -np.sin(angle), np.sin(angle)
-        matrix = matrix @ turn
-    size = np.array(patch, np.float64)
-    matrix = matrix * scale * size[None, :] / size[:, None]
-    if patch[2] == 1:
-        matrix[2] = matrix[:, 2] = (0, 0, 0)
-        matrix[2, 2] = 1
-    return np.concatenate([matrix, np.zeros((3, 1))], axis=1)
+    return affine_matrix(angles, patch, scale=np.exp(rng.uniform(-config.scale, config.scale)))
 
 
-def apply_augmentation(image: Tensor, labels: Tensor, drawn: Augmentation) -> tuple[Tensor, Tensor]:
-    """Apply to an ``(C, X, Y, Z)`` float image and its ``(X, Y, Z)`` uint8 labels; both are new tensors.
+def apply_augmentation(
+    image: Tensor, labels: Tensor, drawn: Augmentation, soft: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Apply to an ``(kC, X, Y, Z)`` float image and its ``(X, Y, Z)`` uint8 labels; all results are new tensors.
 
-    The image is interpolated linearly, labels take the nearest voxel.
+    ``C`` is the number of channels that were drawn for; an image with a multiple of them (the modalities, then the
+    same from the mirrored hemisphere) repeats what was drawn per channel. ``soft`` ``(R, X, Y, Z)`` in 0..1 moves like
+    the labels. Image and ``soft`` are interpolated linearly, labels take the nearest voxel.
     """
     axes = [axis for axis, flip in enumerate(drawn.flips) if flip]
     image, labels = image.flip([1 + a for a in axes]), labels.flip(axes)
-    if drawn.matrix is not None:
-        image = _warp(image, drawn.matrix, "bilinear")
-        labels = _warp(labels[None].float(), drawn.matrix, "nearest")[0].to(torch.uint8)
-    return _vary_intensity(image, drawn), labels
-
-
-def _warp(image: Tensor, matrix: NDArray[np.float64], mode: str) -> Tensor:
-    """Sample ``image`` through ``matrix``; ``grid_sample`` counts axes from the last, hence the reversals."""
-    if image.shape[-1] == 1:
-        theta = torch.from_numpy(matrix[:2][:, [0, 1, 3]][::-1][:, [1, 0, 2]].copy()).float()
-        flat = image[None, ..., 0]
-        grid = functional.affine_grid(theta[None], list(flat.shape), align_corners=False)
-        return functional.grid_sample(flat, grid, mode=mode, align_corners=False)[0, ..., None]
-    theta = torch.from_numpy(matrix[::-1][:, [2, 1, 0, 3]].copy()).float()
-    grid = functional.affine_grid(theta[None], [1, *image.shape], align_corners=False)
-    return functional.grid_sample(image[None], grid, mode=mode, align_corners=False)[0]
+    soft = None if soft is None else soft.flip([1 + a for a in axes])
+    if drawn.matrix is not None or drawn.elastic is not None:
+        x, y, z = image.shape[1:]
+        grid = sampling_grid((x, y, z), drawn.matrix, drawn.elastic)
+        image = sample(image, grid, "bilinear")
+        labels = sample(labels[None].float(), grid, "nearest")[0].to(torch.uint8)
+        soft = None if soft is None else sample(soft, grid, "bilinear").clamp(0, 1)  # against rounding
+    return _vary_intensity(image, drawn), labels, soft
 
 
 def _vary_intensity(image: Tensor, drawn: Augmentation) -> Tensor:
     inside = image != 0
+    channels = image.shape[0]
     if drawn.bias is not None:
-        coarse = torch.from_numpy(drawn.bias).float()[None]
+        coarse = torch.from_numpy(repeated(drawn.bias, channels)).float()[None]
         mode = "bilinear" if image.shape[-1] == 1 else "trilinear"
         if image.shape[-1] == 1:
             field = functional.interpolate(coarse[..., 0], list(image.shape[1:3]), mode=mode)[0, ..., None]
@@ -107,10 +119,13 @@ def _vary_intensity(image: Tensor, drawn: Augmentation) -> Tensor:
             field = functional.interpolate(coarse, list(image.shape[1:]), mode=mode)[0]
         image = image * field.exp()
     if drawn.gamma is not None:
-        image = torch.stack([_gamma(c, float(g)) for c, g in zip(image, drawn.gamma, strict=True)])
+        image = torch.stack([_gamma(c, float(g)) for c, g in zip(image, repeated(drawn.gamma, channels), strict=True)])
     if drawn.scale is not None and drawn.shift is not None:
-        scale, shift = (torch.from_numpy(v).float()[:, None, None, None] for v in (drawn.scale, drawn.shift))
-        image = image * scale + shift
+        scale, shift = (repeated(v, channels)[:, None, None, None] for v in (drawn.scale, drawn.shift))
+        image = image * torch.from_numpy(scale).float() + torch.from_numpy(shift).float()
+    for artefact in (drawn.low_resolution, drawn.motion, drawn.ghosting, drawn.spikes):
+        if artefact is not None:
+            image = add_artefact(image, inside, artefact)
     if drawn.noise is not None:
         strength, seed = drawn.noise
         generator = torch.Generator().manual_seed(seed)

@@ -211,14 +211,19 @@ def _pooled_class_dice(cases: Sequence[ScoredCase]) -> dict[str, float]:
     return {tissue.name: overlap.dice(totals[tissue]) for tissue in sorted(totals) if tissue != Tissue.BACKGROUND}
 
 
-def case_rows(cases: Sequence[ScoredCase]) -> str:
-    """The CSV text: one row a case and region, empty cells where a figure has no value."""
+def case_rows(cases: Sequence[ScoredCase], where: Mapping[str, Sequence[object]] | None = None) -> str:
+    """The CSV text: one row a case and region, empty cells where a figure has no value.
+
+    ``where`` puts further columns first: their name, and a value for each case.
+    """
+    where = where or {}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["case_id", "patient_id", "region", "missing", "unit", *FIGURES, "mean_iou"])
-    for case in cases:
+    writer.writerow([*where, "case_id", "patient_id", "region", "missing", "unit", *FIGURES, "mean_iou"])
+    for number, case in enumerate(cases):
+        place = [values[number] for values in where.values()]
         for region, score in case.score.regions.items():
-            who = [case.case_id, case.patient_id, region.value, int(case.score.missing), case.score.unit]
+            who = [*place, case.case_id, case.patient_id, region.value, int(case.score.missing), case.score.unit]
             writer.writerow([*who, *(getattr(score, name) for name in FIGURES), case.score.mean_iou])
     return text.getvalue()
 

@@ -144,7 +144,7 @@ def divided_patients(split: Split, identities: Sequence[CaseIdentity]) -> dict[s
 
 def write_split(path: Path, split: Split) -> None:
     """Write ``split`` as JSON with its fingerprint, atomically."""
-    write_json(path, split.model_copy(update={"fingerprint": _fingerprint(split)}).model_dump(mode="json"))
+    write_json(path, split.model_copy(update={"fingerprint": fingerprint(split)}).model_dump(mode="json"))
 
 
 def read_split(path: Path) -> Split:
@@ -154,7 +154,7 @@ def read_split(path: Path) -> Split:
     """
     try:
         split = Split.model_validate(read_json(path))
-        if split.fingerprint and split.fingerprint != _fingerprint(split):
+        if split.fingerprint and split.fingerprint != fingerprint(split):
             raise FileError(
                 f"{path} was changed after it was made",
                 found=f"a fingerprint of other parts, {split.fingerprint}",
@@ -176,7 +176,8 @@ def _as_drawn(identities: Sequence[CaseIdentity], options: SplitOptions) -> list
     return [replace(identity, patient_id=identity.case_id) for identity in identities]
 
 
-def _fingerprint(split: Split) -> str:
+def fingerprint(split: Split) -> str:
+    """A short hash of which case is in which part, whatever their order."""
     parts = json.dumps([sorted(part) for part in (split.train, split.val, split.test)])
     return hashlib.sha256(parts.encode()).hexdigest()[:16]
 

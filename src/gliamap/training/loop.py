@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,29 +10,35 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from gliamap.config import ModelSpec, TrainConfig
-from gliamap.errors import ConfigError, TrainingError
-from gliamap.infer.engine import Precision, TorchEngine
+from gliamap.errors import ConfigError, OutputError
+from gliamap.infer.engine import TorchEngine
+from gliamap.io.atomic import remove_leftovers
 from gliamap.io.checkpoint import read_spec, save_checkpoint
 from gliamap.io.store import StoreEntry, read_case, read_store
-from gliamap.labels import Region, decode_regions, get_convention
-from gliamap.losses import deeply_supervised
-from gliamap.nets.zoo import build_network, heads, size_divisor
-from gliamap.sampling.dataset import Batch, PatchDataset, batches
-from gliamap.training.optim import learning_rate, make_optimiser, update_average
-from gliamap.training.state import Progress, load_state, save_state
-from gliamap.training.track import CsvLog
-from gliamap.training.validate import validate
+from gliamap.labels import decode_regions, get_convention
+from gliamap.nets.zoo import build_network, size_divisor
+from gliamap.sampling.dataset import PatchDataset
+from gliamap.sampling.loader import make_share
+from gliamap.training.devices import Devices, PeerLost
+from gliamap.training.optim import learning_rate
+from gliamap.training.progress import Clock, Progress, StepReport
+from gliamap.training.state import Learner, load_state, make_learner, save_state
+from gliamap.training.step import Stepper
+from gliamap.training.stop import stoppable
+from gliamap.training.track import LOG_EVERY, CsvLog
+from gliamap.training.validate import Validation, validate
 
-LOG_EVERY = 10
 STATE = "state.safetensors"
 
 
 @dataclass(frozen=True)
 class Job:
-    """One training: the store, the cases to learn from and to validate on, the settings, the folder of the run."""
+    """One training: the store, the cases to learn from and to validate on, the settings, the folder of the run.
+
+    ``soft`` is the folder of the teachers' probabilities (:mod:`gliamap.io.soft`), where there are teachers.
+    """
 
     store: Path
     train_ids: tuple[str, ...]
@@ -44,149 +46,198 @@ class Job:
     config: TrainConfig
     spec: ModelSpec
     run: Path
+    soft: Path | None = None
 
 
-@dataclass(frozen=True)
-class StepReport:
-    """What an observer is told after each step; ``dice`` is filled where the step was followed by a validation."""
-
-    step: int
-    steps: int
-    loss: float
-    seconds: float
-    dice: Mapping[Region, float] | None
-
-
-def train(job: Job, *, resume: bool = False, observe: Callable[[StepReport], None] | None = None) -> ModelSpec:
+def train(
+    job: Job,
+    *,
+    resume: bool = False,
+    devices: Devices | None = None,
+    observe: Callable[[StepReport], None] | None = None,
+) -> ModelSpec:
     """Train to the last step and return the spec of the best checkpoint.
 
     The run folder gets ``log.csv``, ``best/`` (highest mean validation Dice of the averaged weights), ``last/`` and
-    ``state.safetensors``. An interruption (Ctrl-C) saves the state first; ``resume`` goes on from the last state
-    saved, or from the start where there is none. On a CPU, with the same number of threads on the same machine, the
-    result is that of an uninterrupted run.
+    ``state.safetensors``. Ctrl-C and SIGTERM save the state first; ``resume`` goes on from the last state saved, or
+    from the start where there is none; ``observe`` may be told of a step again then. On a CPU, with the same number
+    of threads on the same machine, the result is that of an uninterrupted run, whenever and however the process ended.
+    Several processes (``devices``) share the patches of each step; the first of them writes the files.
+    ``TrainingError`` where the training cannot go on, ``OutputError`` where a file cannot be written.
     """
+    devices = devices or Devices()
+    check_job(job, devices.processes)
     config, spec = job.config, job.spec
-    check_job(job)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.manual_seed(config.seed)
-    model = build_network(spec.network).to(device)
-    average = copy.deepcopy(model).requires_grad_(False)
-    optimiser = make_optimiser(model, config)
-    state_path = job.run / STATE
-    progress = Progress()
-    if resume and state_path.is_file():
-        progress = load_state(state_path, model, average, optimiser)
-    log = CsvLog(job.run / "log.csv", spec.output.regions, keep_until=progress.step - progress.pending)
-    entries = {entry.case_id: entry for entry in read_store(job.store).cases}
-    dataset = PatchDataset(job.store, [entries[i] for i in job.train_ids], config, spec.output)
-    held_out = [entries[i] for i in job.val_ids]
-    upcoming = batches(dataset, config, first_step=progress.step, dims=spec.network.dims)
-
+    learner = _learner(job, devices, resume=resume)
+    progress = learner.progress
+    if progress.step == config.steps and not progress.pending and (job.run / "last" / "model.json").is_file():
+        return read_spec(job.run / "best")
+    dataset, held_out = _cases(job)
+    clock = Clock()
     started = time.monotonic() - progress.seconds
-    saved_at = time.monotonic()
-    try:
-        while progress.pending or progress.step < config.steps:
-            if not progress.pending:  # else the run stopped between a step and its validation
-                _learn(model, average, optimiser, next(upcoming), job, progress)
-                progress.seconds = time.monotonic() - started
-            last = progress.step == config.steps
-            dice = None
-            if last or progress.step % config.validate_every == 0:
-                dice = _validate_and_keep(job, held_out, average, progress)
-            if dice is not None or progress.step % LOG_EVERY == 0:
-                log.add(_row(progress, config, dice or {}))
-            progress.pending = False
-            if last or time.monotonic() - saved_at > 60 * config.save_every_minutes:
-                save_state(state_path, model, average, optimiser, progress)
-                saved_at = time.monotonic()
-            if observe:
-                observe(StepReport(progress.step, config.steps, progress.loss, progress.seconds, dice))
-    except KeyboardInterrupt:
-        save_state(state_path, model, average, optimiser, progress)
-        raise
-    save_checkpoint(job.run / "last", average, spec)
+    with _resumable(), stoppable(devices) as stop:
+        keeper = _Keeper(job, learner, devices)
+        try:
+            stepper = Stepper(learner, dataset, config, spec, devices)
+            while progress.pending or progress.step < config.steps:
+                if not progress.pending:  # else the run stopped between a step and what follows it
+                    stepper.take(clock, stop)
+                    progress.seconds = time.monotonic() - started
+                found = None
+                if progress.step == config.steps or progress.step % config.validate_every == 0:
+                    with clock.stage("validate"):
+                        found = _validate_and_keep(job, held_out, learner, devices)
+                report = _report(progress, config, found, clock.take())
+                keeper.log(report)
+                if observe:
+                    observe(report)
+                progress.pending = False  # whoever stops from here on need not repeat any of it
+                with clock.stage("save"):
+                    keeper.save_if_due()
+                stop.check()
+            if devices.writes:
+                save_checkpoint(job.run / "last", learner.average, spec)
+        except BaseException as error:
+            if not isinstance(error, KeyboardInterrupt | PeerLost) and not stop.asked:
+                raise
+            lost = isinstance(error, PeerLost) and not stop.asked
+            stop.asked = True  # no signal interrupts from here on
+            if not stop.torn:
+                keeper.save()
+            if lost:
+                raise
+            raise stop.kind from None
+    devices.wait()
     return read_spec(job.run / "best")
 
 
-def _learn(
-    model: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer, batch: Batch, job: Job, progress: Progress
-) -> None:
-    """One optimiser step. A loss or gradient that is not finite is a ``TrainingError`` and changes no weight."""
-    config, spec = job.config, job.spec
-    device = next(model.parameters()).device
-    for group in optimiser.param_groups:
-        group["lr"] = learning_rate(progress.step, config)
-    model.train()
-    with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-        levels = heads(model(batch.image.to(device)), spec.network)
-    loss = deeply_supervised(levels, batch.target.to(device), spec.output.kind)
-    value = float(loss.detach())
-    _check_finite("loss", value, progress)
-    optimiser.zero_grad(set_to_none=True)
-    torch.autograd.backward(loss)
-    _check_finite("gradient", float(nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)), progress)
-    with _unbroken():
-        optimiser.step()
-        update_average(average, model, progress.step, config.ema_decay)
-        progress.step += 1
-        progress.loss, progress.pending = value, True
-
-
-def _check_finite(what: str, value: float, progress: Progress) -> None:
-    if not math.isfinite(value):
-        raise TrainingError(
-            f"the {what} became {value} at step {progress.step + 1}",
-            remedy="start a new run with a lower --learning-rate, or with --precision fp32; best/ of this one is sound",
-        )
+def _cases(job: Job) -> tuple[PatchDataset, list[StoreEntry]]:
+    """The patches to learn from and the cases to validate on."""
+    entries = {entry.case_id: entry for entry in read_store(job.store).cases}
+    dataset = PatchDataset(job.store, [entries[i] for i in job.train_ids], job.config, job.spec, job.soft)
+    return dataset, [entries[i] for i in job.val_ids]
 
 
 @contextmanager
-def _unbroken() -> Iterator[None]:
-    """Hold Ctrl-C back until the block is done: weights, their average and the step count must agree when saved."""
-    in_main = threading.current_thread() is threading.main_thread()
-    if not in_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield
-        return
-    asked: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, _frame: asked.append(number))
+def _resumable() -> Iterator[None]:
+    """Say, where a file of the run cannot be written, how to go on."""
     try:
         yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    if asked:
-        raise KeyboardInterrupt
+    except OutputError as error:
+        remedy = "free some space there, or check the folder's permissions; then go on with --resume"
+        raise OutputError(error.what, found=error.found, remedy=remedy) from error
 
 
-def _row(progress: Progress, config: TrainConfig, dice: Mapping[Region, float]) -> dict[str, float]:
-    """What ``log.csv`` says of the step just done."""
-    rate = learning_rate(progress.step - 1, config)
-    row = {"step": progress.step, "seconds": progress.seconds, "loss": progress.loss, "learning_rate": rate}
-    return row | {f"dice_{region}": score for region, score in dice.items()}
+def _learner(job: Job, devices: Devices, *, resume: bool) -> Learner:
+    """The learner of the run's last state, or a new one; what killed writers left in the run's folders is removed."""
+    config = job.config
+    torch.manual_seed(config.seed)
+    learner = make_learner(build_network(job.spec.network).to(devices.device), config)
+    if resume and (job.run / STATE).is_file():
+        load_state(job.run / STATE, learner)
+    done = learner.progress.step
+    if done > config.steps:
+        raise ConfigError(
+            "the run to resume has done more steps than are asked for",
+            found=f"{done} steps done",
+            expected=f"at most {config.steps}",
+            remedy="ask for more --steps, or start a new run in another folder",
+        )
+    if devices.writes:
+        for folder in (job.run, *(path for path in job.run.glob("*") if path.is_dir())):
+            remove_leftovers(folder)
+    return learner
 
 
-def _validate_and_keep(
-    job: Job, held_out: Sequence[StoreEntry], average: nn.Module, progress: Progress
-) -> dict[Region, float]:
+class _Keeper:
+    """Writes log and state of a run; in processes that do not write, nothing."""
+
+    def __init__(self, job: Job, learner: Learner, devices: Devices) -> None:
+        self._job, self._learner = job, learner
+        self._writes = devices.writes
+        self._saved_at = time.monotonic()
+        self._stages: dict[str, float] = {}
+        if self._writes:
+            kept = learner.progress.step - learner.progress.pending
+            self._log = CsvLog(job.run / "log.csv", job.spec.output.regions, keep_until=kept)
+
+    def log(self, report: StepReport) -> None:
+        """Add a row every few steps and after a validation."""
+        for name, seconds in report.stages.items():
+            self._stages[name] = self._stages.get(name, 0.0) + seconds
+        if self._writes and (report.dice is not None or report.step % LOG_EVERY == 0):
+            self._log.add(_row(report, self._stages))
+            self._stages = {}
+
+    def save_if_due(self) -> None:
+        """Save the state at the end, and where the last time is some minutes ago."""
+        config = self._job.config
+        waited = time.monotonic() - self._saved_at
+        if self._learner.progress.step == config.steps or waited > 60 * config.save_every_minutes:
+            self.save()
+
+    def save(self) -> None:
+        """Save the state."""
+        if self._writes:
+            save_state(self._job.run / STATE, self._learner)
+        self._saved_at = time.monotonic()
+
+
+def _report(
+    progress: Progress, config: TrainConfig, found: Validation | None, stages: Mapping[str, float]
+) -> StepReport:
+    return StepReport(
+        step=progress.step,
+        steps=config.steps,
+        loss=progress.loss,
+        seconds=progress.seconds,
+        learning_rate=learning_rate(progress.step - 1, config),
+        gradient_norm=progress.gradient_norm,
+        dice=found.dice if found else None,
+        example=found.example if found else None,
+        stages=stages,
+    )
+
+
+def _row(report: StepReport, stages: Mapping[str, float]) -> dict[str, float]:
+    """What ``log.csv`` says of the step just done, and of the time since the row before."""
+    row = {
+        "step": report.step,
+        "seconds": report.seconds,
+        "loss": report.loss,
+        "learning_rate": report.learning_rate,
+        "gradient_norm": report.gradient_norm,
+    }
+    row |= {f"seconds_{name}": seconds for name, seconds in stages.items()}
+    return row | {f"dice_{region}": score for region, score in (report.dice or {}).items()}
+
+
+def _validate_and_keep(job: Job, held_out: Sequence[StoreEntry], learner: Learner, devices: Devices) -> Validation:
     """Validate the averaged weights; keep them as ``best/`` where no earlier ones scored higher."""
+    progress = learner.progress
     if not held_out:  # nothing tells which is best: the latest
-        save_checkpoint(job.run / "best", average, job.spec)
-        return {}
-    precision: Precision = job.config.precision
-    dice = validate(job.store, held_out, TorchEngine(average, job.spec, precision), job.spec)
-    mean = sum(dice.values()) / len(dice)
+        if devices.writes:
+            save_checkpoint(job.run / "best", learner.average, job.spec)
+        return Validation({}, None)
+    engine = TorchEngine(learner.average, job.spec, job.config.precision)
+    found = validate(job.store, held_out, engine, job.spec, devices)
+    mean = sum(found.dice.values()) / len(found.dice)
     if mean > progress.best_dice:
-        metrics = {f"validation_dice_{region}": score for region, score in dice.items()} | {"step": progress.step}
-        save_checkpoint(job.run / "best", average, job.spec.model_copy(update={"metrics": metrics}))
+        if devices.writes:
+            metrics = {f"validation_dice_{region}": score for region, score in found.dice.items()}
+            metrics |= {"step": progress.step}
+            save_checkpoint(job.run / "best", learner.average, job.spec.model_copy(update={"metrics": metrics}))
         progress.best_dice, progress.best_step = mean, progress.step  # only now: an interrupted best is saved again
-    return dice
+    return found
 
 
-def check_job(job: Job) -> None:
+def check_job(job: Job, processes: int = 1) -> None:
     """``ConfigError`` where a training could not even begin. Writes nothing.
 
     That is: the network cannot be built, the patch does not fit it (one voxel at the coarsest level cannot be
-    normalised), a network for slices gets a block or the reverse, or there is no case to train on. ``LabelError``
-    where the output cannot be decoded to the labels' convention, ``FileError`` where a prepared case is damaged.
+    normalised), a network for slices gets a block or the reverse, the batch cannot be shared by so many processes, or
+    there is no case to train on. ``LabelError`` where the output cannot be decoded to the labels' convention,
+    ``FileError`` where a prepared case is damaged.
     """
     patch, network, output = job.config.patch, job.spec.network, job.spec.output
     if output.kind == "regions":
@@ -203,6 +254,7 @@ def check_job(job: Job) -> None:
             + (" and a third size of 1" if network.dims == 2 else ""),
             remedy="change --patch, or the number of levels in --widths",
         )
+    make_share(job.config, processes=processes)
     if not job.train_ids:
         raise ConfigError(
             "the split leaves no case to train on", remedy="check --test-fold, --closed-fold or the file of --split"

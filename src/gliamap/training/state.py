@@ -1,68 +1,73 @@
-"""What a run needs to go on where it stopped: one safetensors file, written atomically, never unpickled."""
+"""What a training changes, and how it is kept: one safetensors file, written whole or not at all, never unpickled.
+
+There is no state of generators or loaders in it, because none is needed: patch i and step k draw from generators that
+are made from the seed and their numbers.
+"""
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from gliamap.config import TrainConfig
 from gliamap.errors import FileError
-from gliamap.io.atomic import atomic_path
+from gliamap.io.tensors import write_tensors
+from gliamap.training.optim import make_optimiser
+from gliamap.training.progress import Progress
 
 
-@dataclass
-class Progress:
-    """How far a run is: steps done, seconds spent, the last step's loss, best validation Dice and when it was.
+@dataclass(eq=False)
+class Learner:
+    """Weights, their average, the optimiser with its moments, and how far the training is."""
 
-    ``pending``: the last step's validation and log row are still to come.
-    """
-
-    step: int = 0
-    seconds: float = 0.0
-    loss: float = 0.0
-    pending: bool = False
-    best_dice: float = -1.0
-    best_step: int = 0
+    model: nn.Module
+    average: nn.Module
+    optimiser: Optimizer
+    progress: Progress = field(default_factory=Progress)
 
 
-def save_state(path: Path, model: nn.Module, average: nn.Module, optimiser: Optimizer, progress: Progress) -> None:
-    """Write weights, their average, the optimiser's moments and the progress as one file."""
+def make_learner(model: nn.Module, config: TrainConfig) -> Learner:
+    """A learner before its first step."""
+    return Learner(model, copy.deepcopy(model).requires_grad_(False), make_optimiser(model, config))
+
+
+def save_state(path: Path, learner: Learner) -> None:
+    """Write all of ``learner`` as one file; ``OutputError`` where there is no room for it: the old one stays."""
     tensors: dict[str, Tensor] = {}
-    for prefix, module in (("model", model), ("average", average)):
+    for prefix, module in (("model", learner.model), ("average", learner.average)):
         tensors |= {f"{prefix}.{name}": tensor for name, tensor in _tensors(module).items()}
-    for index, moments in optimiser.state_dict()["state"].items():
+    for index, moments in learner.optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{key}": value for key, value in moments.items() if value is not None}
     contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-    with atomic_path(path) as part:
-        save_file(contiguous, str(part), metadata={"progress": json.dumps(asdict(progress))})
+    write_tensors(path, contiguous, {"progress": json.dumps(asdict(learner.progress))})
 
 
-def load_state(path: Path, model: nn.Module, average: nn.Module, optimiser: Optimizer) -> Progress:
-    """Load what :func:`save_state` wrote into the given objects; ``FileError`` where it is damaged."""
+def load_state(path: Path, learner: Learner) -> None:
+    """Load what :func:`save_state` wrote into ``learner``; ``FileError`` where it is damaged."""
     try:
         with safe_open(str(path), framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-            progress = Progress(**json.loads(file.metadata()["progress"]))
-        _put_back(tensors, model, average, optimiser)
+            learner.progress = Progress(**json.loads(file.metadata()["progress"]))
+        _put_back(tensors, learner)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise FileError(
             f"the saved state {path} is damaged",
             found=str(error).splitlines()[0],
             remedy="start a new run in another folder; the model in best/ of this one can still be used",
         ) from error
-    return progress
 
 
-def _put_back(tensors: Mapping[str, Tensor], model: nn.Module, average: nn.Module, optimiser: Optimizer) -> None:
+def _put_back(tensors: Mapping[str, Tensor], learner: Learner) -> None:
     with torch.no_grad():
-        for prefix, module in (("model", model), ("average", average)):
+        for prefix, module in (("model", learner.model), ("average", learner.average)):
             for name, target in _tensors(module).items():
                 target.copy_(tensors[f"{prefix}.{name}"])
     moments: dict[int, dict[str, Tensor]] = {}
@@ -70,7 +75,8 @@ def _put_back(tensors: Mapping[str, Tensor], model: nn.Module, average: nn.Modul
         if name.startswith("optimiser."):
             _, index, key = name.split(".")
             moments.setdefault(int(index), {})[key] = tensor
-    optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
+    groups = learner.optimiser.state_dict()["param_groups"]
+    learner.optimiser.load_state_dict({"state": moments, "param_groups": groups})
 
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:

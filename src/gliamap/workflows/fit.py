@@ -33,7 +33,7 @@ def check_fit(case: Case, files: CaseFiles, spec: ModelSpec, *, force: bool = Fa
         )
     if case.grid.is_2d and spec.network.dims == 3:
         raise ConfigError(
-            f"the model {spec.name} takes volumes, {files.modalities[spec.prep.modalities[0]]} is a single slice",
+            f"the model {spec.name} takes volumes, {files.modalities[case.modalities[0]]} is a single slice",
             remedy="use a model for slices",
         )
     own = spec.prep.foreground

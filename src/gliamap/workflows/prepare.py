@@ -36,14 +36,15 @@ class PrepareOptions(Settings):
     """What the user may set; ``None`` takes what the data set says.
 
     ``modalities``: which to use, in this order (default: those that most cases have). ``labels``: the label
-    convention. ``foreground``, ``spacing``: see :class:`gliamap.config.PrepConfig`. ``pattern``: how files are
-    named where no layout fits, see :mod:`gliamap.sources.pattern`. ``overwrite``: prepare again with other settings or
-    from other sources.
+    convention. ``foreground``, ``normalise``, ``spacing``: see :class:`gliamap.config.PrepConfig`. ``pattern``: how
+    files are named where no layout fits, see :mod:`gliamap.sources.pattern`. ``overwrite``: prepare again with other
+    settings or from other sources.
     """
 
     modalities: tuple[str, ...] | None = None
     labels: str | None = None
     foreground: Literal["brain", "head"] | None = None
+    normalise: Literal["zscore", "robust"] = "zscore"
     spacing: tuple[float, float, float] | None = None
     pattern: str | None = None
     overwrite: bool = False
@@ -149,6 +150,7 @@ def _config(options: PrepareOptions, data_sets: Sequence[DataSet], cases: Sequen
         return PrepConfig(
             modalities=options.modalities or usual,
             foreground=options.foreground or _foreground(data_sets),
+            normalise=options.normalise,
             spacing=options.spacing,
         )
 

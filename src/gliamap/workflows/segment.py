@@ -14,6 +14,7 @@ import numpy as np
 from gliamap.case import Case, CaseFiles, DataSet, Prediction
 from gliamap.config import CleanUpConfig, ModelSpec, OutputConfig, Settings, WindowConfig
 from gliamap.errors import ConfigError, LayoutError, OutputError
+from gliamap.infer.flips import FlippedEngine
 from gliamap.infer.predictor import Predictor, load_predictor
 from gliamap.io.atomic import atomic_files, write_json
 from gliamap.io.cases import NOT_REGISTERED, mask_suffix, read_case, write_mask, write_probabilities
@@ -43,10 +44,13 @@ class SegmentOptions(Settings):
     """What the user may set.
 
     ``labels``: the convention of the masks written (default: the input's own, else the model's); ``lossy`` allows it
-    to merge labels. ``part``: only the cases of this part of the run's split. ``min_size``: remove connected parts
-    smaller than this, mL or pixels (default: what the model's spec says). ``overlap``: of windows, likewise.
-    ``pattern``: how files are named where no layout fits, see :mod:`gliamap.sources.pattern`. ``resample_to``: bring
-    the other modalities onto the grid of this one where theirs differ, unregistered; the mask then lies on that grid.
+    to merge labels. ``part``: only the cases of this part of the run's split; ``cases``: only these case ids.
+    ``min_size``: remove connected parts smaller than this, mL or pixels (default: what the model's spec says).
+    ``overlap``: of windows, likewise. ``pattern``: how files are named where no layout fits, see
+    :mod:`gliamap.sources.pattern`. ``resample_to``: bring the other modalities onto the grid of this one where theirs
+    differ, unregistered; the mask then lies on that grid. ``modalities``: use only these of the model's, as if the
+    others were missing. ``flips``: average over all flips of the patches, 8 times the work for a network for volumes
+    and 4 times for one for slices.
     ``force``: segment whole heads with a model of skull-stripped brains, and the reverse.
     """
 
@@ -55,11 +59,14 @@ class SegmentOptions(Settings):
     probabilities: bool = False
     pictures: bool = True
     part: Literal["train", "val", "test"] | None = None
+    cases: tuple[str, ...] | None = None
     min_size: float | None = None
     overlap: float | None = None
     precision: Literal["fp32", "bf16"] | None = None
     pattern: str | None = None
     resample_to: str | None = None
+    modalities: tuple[str, ...] | None = None
+    flips: bool = False
     force: bool = False
     overwrite: bool = False
 
@@ -89,14 +96,18 @@ def segment(
     its error. Beside masks of volumes lie ``labels.ctbl`` and ``labels.label``, their names and colours for 3D Slicer
     and ITK-SNAP.
 
+    A case may lack modalities that the model can do without; its ``CASE.json`` and picture say so.
+
     ``OutputError`` where an output is there already (unless ``overwrite``), ``ConfigError`` where the model does not
-    fit the scans or no case has the modality ``resample_to``, ``FitError`` where a single case is a whole head and the
-    model of brains, or the reverse (unless ``force``), ``LabelError`` where ``labels`` cannot hold what the model says,
-    ``LayoutError`` where ``source`` is not recognised or no case of it can be segmented. ``progress`` is told the
-    cases done, with the share of the running one, the cases in all, and the case id.
+    fit the scans, cannot do with the ``modalities`` alone, or no case has the modality ``resample_to``, ``FitError``
+    where a single case is a whole head and the model of brains, or the reverse (unless ``force``), ``LabelError`` where
+    ``labels`` cannot hold what the model says, ``LayoutError`` where ``source`` is not recognised or no case of it can
+    be segmented. ``progress`` is told the cases done, with the share of the running one, the cases in all, and the case
+    id.
     """
     options = options or SegmentOptions()
     predictor = _configured(load_predictor(model, options.precision), options)
+    options = options.model_copy(update={"modalities": _modalities(predictor.spec, options)})
     merged = _check_convention(predictor.spec.output, options)
     data = _scan(source, options.pattern)
     cases = _chosen(data.cases, model, options)
@@ -133,7 +144,32 @@ def _configured(predictor: Predictor, options: SegmentOptions) -> Predictor:
         if options.overlap is not None:
             window = WindowConfig.model_validate(spec.window.model_dump() | {"overlap": options.overlap})
             spec = spec.model_copy(update={"window": window})
-    return Predictor(spec, predictor.engine)
+    engine = FlippedEngine(predictor.engine, range(spec.network.dims)) if options.flips else predictor.engine
+    return Predictor(spec, engine)
+
+
+def _modalities(spec: ModelSpec, options: SegmentOptions) -> tuple[str, ...]:
+    """The modalities to use, in the model's order; ``ConfigError`` where it cannot do with those asked for."""
+    own = spec.prep.modalities
+    if options.modalities is None:
+        return own
+    asked = [canonical_modality(name) or name for name in options.modalities]
+    unknown = [name for name in asked if name not in own]
+    if unknown or not asked:
+        raise ConfigError(
+            f"the model {spec.name} knows no modality '{unknown[0]}'" if unknown else "no modality is named",
+            expected=f"some of {', '.join(own)}",
+            remedy="name these with --modalities, or leave it out",
+        )
+    needed = [name for name in own if name not in asked and name not in spec.may_be_missing]
+    if needed:
+        raise ConfigError(
+            f"the model {spec.name} cannot do without {', '.join(needed)}",
+            found=f"--modalities {','.join(asked)}",
+            expected=f"all of {', '.join(m for m in own if m not in spec.may_be_missing)}",
+            remedy="leave --modalities out, or train with --recipe any-modality",
+        )
+    return tuple(name for name in own if name in asked)
 
 
 def _check_convention(output: OutputConfig, options: SegmentOptions) -> tuple[str, ...]:
@@ -172,6 +208,11 @@ def _scan(source: Path, pattern: str | None) -> DataSet:
 
 
 def _chosen(cases: tuple[CaseFiles, ...], model: Path, options: SegmentOptions) -> list[CaseFiles]:
+    if options.cases is not None:
+        asked = set(options.cases)
+        cases = tuple(files for files in cases if files.case_id in asked)
+        if not cases:
+            raise LayoutError("none of the cases asked for is here", remedy="check the case ids and the folder")
     if options.part is None:
         return list(cases)
     split = next((p for p in (model / "split.json", model.parent / "split.json") if p.is_file()), None)
@@ -231,7 +272,13 @@ def _segment_case(
 ) -> dict[str, Any]:
     started = time.perf_counter()
     spec = predictor.spec
-    case = read_case(files, modalities=spec.prep.modalities, with_labels=False, resample_to=options.resample_to)
+    case = read_case(
+        files,
+        modalities=options.modalities,
+        may_be_missing=spec.may_be_missing,
+        with_labels=False,
+        resample_to=options.resample_to,
+    )
     remarks = check_fit(case, files, spec, force=options.force)
     prediction = predictor.predict(case, keep_probabilities=options.probabilities, progress=tell)
     convention, why = _output_convention(files, predictor, options)
@@ -239,7 +286,7 @@ def _segment_case(
     summary = _summary(case, prediction, values, convention, spec)
     summary["warnings"] += (*odd_images(case), *remarks)
     # A file that the model read: the grids of others were not checked against it.
-    reference = files.modalities[options.resample_to or spec.prep.modalities[0]]
+    reference = files.modalities[options.resample_to or case.modalities[0]]
     with atomic_files(out) as folder:
         mask, numbers, picture, probabilities = _outputs(files, folder)
         write_mask(mask, values, reference)
@@ -250,7 +297,8 @@ def _segment_case(
             notice = _notice(summary, remarks)
             draw_mosaic(case, drawn, picture, options=MosaicOptions(convention=convention.name, notice=notice))
         seconds = round(time.perf_counter() - started, 3)
-        summary |= {"mask": mask.name, "label_convention_from": why, "seconds": seconds}
+        flips = list("xyz"[: spec.network.dims]) if options.flips else []
+        summary |= {"mask": mask.name, "label_convention_from": why, "flips": flips, "seconds": seconds}
         write_json(numbers, summary)
         for path in _outputs(files, out):  # a picture of an earlier mask would not fit the new one
             path.unlink(missing_ok=True)
@@ -259,7 +307,12 @@ def _segment_case(
 
 def _notice(summary: Mapping[str, Any], remarks: Sequence[str]) -> str:
     """What the picture must not leave unsaid."""
-    said = ("modalities not registered" if summary["not_registered"] else "", "model does not fit" if remarks else "")
+    missing = ", ".join(summary["missing_modalities"])
+    said = (
+        f"without {missing}" if missing else "",
+        "modalities not registered" if summary["not_registered"] else "",
+        "model does not fit" if remarks else "",
+    )
     return " · ".join(filter(None, said))
 
 
@@ -303,6 +356,8 @@ def _summary(
         "labels": labels,
         "label_convention": convention.name,
         "warnings": list(prediction.warnings),
+        "modalities": [name for name in spec.prep.modalities if name not in prediction.missing],
+        "missing_modalities": list(prediction.missing),
         "not_registered": NOT_REGISTERED in case.warnings,
         "model": {"name": spec.name, "weights_sha256": spec.weights_sha256, "phantom_only": spec.phantom_only},
         "window": spec.window.model_dump(mode="json"),

@@ -2,65 +2,61 @@
 
 from __future__ import annotations
 
-import platform
-import shlex
-import sys
-from collections.abc import Callable, Sequence
+import json
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import torch
-from pydantic import Field
 
 from gliamap.boxes import Shape
-from gliamap.config import ModelSpec, NetConfig, OutputConfig, Settings, TrainConfig, WindowConfig
-from gliamap.errors import ConfigError, OutputError
-from gliamap.io.atomic import read_json, write_json
+from gliamap.config import ModelSpec, NetConfig, OutputConfig, TrainConfig, WindowConfig
+from gliamap.errors import ConfigError
 from gliamap.io.store import StoreInfo, read_store
 from gliamap.nets.zoo import DEEP_SUPERVISION
-from gliamap.report.curves import draw_curves
+from gliamap.recipes.recipe import Recipe, network_inputs
 from gliamap.sources.layout import summarise
 from gliamap.sources.phantom import PHANTOM_PREFIX
-from gliamap.sources.splits import Split, SplitOptions, divided_patients, make_split, read_split, write_split
+from gliamap.sources.splits import Split, SplitOptions, divided_patients, make_split, read_split
 from gliamap.sources.strata import sizes_in_store
-from gliamap.training.loop import Job, StepReport, check_job
+from gliamap.training.devices import Devices
+from gliamap.training.loop import Job, check_job
 from gliamap.training.loop import train as run_training
-from gliamap.workflows.failures import check_folder, plain_settings
+from gliamap.workflows.failures import plain_settings
+from gliamap.workflows.run_record import begin, describe_run, go_on, versions
+from gliamap.workflows.teach import check_lessons
+from gliamap.workflows.tracking import Observer, TrackerName, observers, open_trackers
 
-_FREE = frozenset({"train.workers", "train.save_every_minutes"})
-"""Settings that may change on resuming, because they do not change the result."""
 
-
-class TrainOptions(Settings):
-    """What the user may set; ``None`` takes a default that fits the data (see :func:`plan`).
+class TrainOptions(Recipe):
+    """A recipe and how to divide the cases.
 
     ``split`` says how cases are divided; ``split_file`` takes a division made elsewhere instead, and ``leaky`` one
-    that has a patient on both sides. ``output`` is ``regions`` (overlapping WT/TC/ET) or ``classes`` (the convention's
-    labels). ``config`` overrides single settings of :class:`gliamap.config.TrainConfig` by name.
+    that has a patient on both sides. ``lessons``: what teachers say of the cases, from ``gliamap teach``. ``track``:
+    where figures and pictures go beside the run's folder.
     """
 
     split: SplitOptions = SplitOptions()
     split_file: Path | None = None
     leaky: bool = False
-    network: str = "dynunet"
-    widths: tuple[int, ...] | None = None
-    deep_supervision: bool | None = None
-    dims: Literal[2, 3] | None = None
-    output: Literal["regions", "classes"] = "regions"
-    overlap: float = 0.5
-    config: dict[str, Any] = Field(default_factory=dict)
+    lessons: Path | None = None
+    track: tuple[TrackerName, ...] = ()
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run: its folder, the spec of its best model, and how the cases were divided."""
+    """A finished run: its folder, the spec of its best model, and how the cases were divided.
+
+    ``first``: this process is the only one of the training, or the one of several that writes and reports.
+    """
 
     run: Path
     spec: ModelSpec
     split: Split
+    first: bool = True
 
 
 def train(
@@ -69,37 +65,89 @@ def train(
     *,
     options: TrainOptions | None = None,
     resume: bool = False,
-    observe: Callable[[StepReport], None] | None = None,
+    accept_changes: bool = False,
+    observe: Observer | None = None,
 ) -> Trained:
     """Train a network on the store's training cases into the folder ``run``.
 
-    The folder explains itself: ``run.json`` (settings, seed, fingerprints, versions, machine), ``split.json``,
-    ``log.csv``, ``curves.png``, ``best/`` and ``last/`` (checkpoints), ``state.safetensors`` (for ``resume``).
-    ``OutputError`` where it holds a run already and ``resume`` is not set; ``ConfigError`` where the settings do not
-    fit, or differ, like the data or the split, from those of the run to resume. Nothing is written then.
+    The folder explains itself: ``run.json`` (command, settings, seed, fingerprints, versions, commit, machine),
+    ``split.json``, ``log.csv``, ``curves.png``, ``examples/``, ``best/`` and ``last/`` (checkpoints),
+    ``state.safetensors`` (for ``resume``). With ``resume`` a run goes on where it stopped, and begins where there is
+    none. Started by torchrun, several processes share the training; the first writes and calls ``observe``.
+
+    ``OutputError`` where the folder holds a run already and ``resume`` is not set; ``ConfigError`` where the settings
+    do not fit, or differ, like the data or the split, from those of the run to resume (unless ``accept_changes``; the
+    network cannot change). Nothing is written then.
     """
     options = options or TrainOptions()
-    info = read_store(store)
-    split = _split(info, options)
-    spec, config = plan(info, options, run.resolve().name)
-    record = _record(info, options, spec, config)
-    job = Job(store, split.train, split.val, config, spec, run)
-    check_job(job)
-    if resume:
-        _check_same(run, record, split)
-    else:
-        _check_free(run)
-        write_json(run / "run.json", record)
-        write_split(run / "split.json", split)
-    best = run_training(job, resume=resume, observe=_drawing(run, observe))
+    devices = open_devices()
+    with devices.first_ahead():
+        info = read_store(store)
+        split = _split(info, options)
+        spec, config = plan(info, options, run.resolve().name)
+        taught = options.lessons and check_lessons(options.lessons, info, spec.output, split, leaky=options.leaky)
+        job = Job(store, split.train, split.val, config, spec, run, soft=options.lessons)
+        check_job(job, devices.processes)
+    record = describe_run(info, split, options.split, spec, config)
+    record["settings"]["teachers"] = list(taught.teachers) if taught else []
+    record |= {"recipe": options.name, "leaky": options.leaky}
+    _check_alike(devices, record)
+    with devices.first_ahead():
+        if devices.writes and resume and (run / "run.json").is_file():
+            go_on(run, record, split, accept_changes=accept_changes)
+        elif devices.writes:
+            begin(run, record, split)
+    _check_shared(devices, run)
+    if not devices.writes:
+        best = run_training(job, resume=resume, devices=devices)
+        return Trained(run, best, split, first=False)
+    with open_trackers(options.track, run, resume=resume, settings=record["settings"]) as tracker:
+        best = run_training(job, resume=resume, devices=devices, observe=observers(run, tracker, observe))
     return Trained(run, best, split)
+
+
+def _check_alike(devices: Devices, record: Mapping[str, Any]) -> None:
+    """``ConfigError`` where the processes of a training were not given the same."""
+    differing = [what for what in ("data", "settings", "versions") if not devices.alike(json.dumps(record[what]))]
+    if differing:
+        raise ConfigError(
+            "the processes of this training do not agree",
+            found=f"other {' and '.join(differing)} on some machine",
+            remedy="give every machine the same store, the same command and the same versions",
+        )
+
+
+def _check_shared(devices: Devices, run: Path) -> None:
+    """``ConfigError`` where not every process sees what the first one has written."""
+    record = run / "run.json"
+    if not devices.alike(record.read_text(encoding="utf-8") if record.is_file() else ""):
+        raise ConfigError(
+            f"the processes of this training do not see the same folder {run}",
+            remedy="put the run on a file system that all machines share",
+        )
+
+
+def is_finished(run: Path) -> bool:
+    """The run was trained to its last step."""
+    return (run / "last" / "model.json").is_file()
+
+
+@cache
+def open_devices() -> Devices:
+    """This process' part in a training: alone, or one of those that torchrun started."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return Devices()
+    from gliamap.training.fabric import FabricDevices
+
+    return FabricDevices()
 
 
 def plan(info: StoreInfo, options: TrainOptions, name: str) -> tuple[ModelSpec, TrainConfig]:
     """The full settings of a run: what the user set, and for the rest what fits the data.
 
     Networks for slices where every case is one slice. The patch covers the median case, rounded up to what the
-    network divides by, at most 64 a side in 3D and 256 in 2D.
+    network divides by, at most 64 a side in 3D and 256 in 2D. Where modalities are dropped in training, the model is
+    told which are there, and any but one may be missing. ``ConfigError`` where that one is the only one.
     """
     shapes = np.array([entry.shape for entry in info.cases])
     slices = bool((shapes[:, 2] == 1).all())
@@ -111,26 +159,30 @@ def plan(info: StoreInfo, options: TrainOptions, name: str) -> tuple[ModelSpec, 
     if deep_supervision is None:
         deep_supervision = options.network in DEEP_SUPERVISION
     output = OutputConfig(kind=options.output, convention=info.convention)
+    modalities = info.prep.modalities
     with plain_settings():
+        defaults = {"patch": _patch(shapes, dims, 2 ** (len(widths) - 1)), "batch": 16 if dims == 2 else 2}
+        config = TrainConfig.model_validate(defaults | options.config)
+        inputs = network_inputs(options, config, modalities)
         network = NetConfig(
             name=options.network,
             dims=dims,
-            in_channels=len(info.prep.modalities),
+            in_channels=inputs.channels(len(modalities)),
             out_channels=len(output.channels),
             widths=widths,
             deep_supervision=deep_supervision,
         )
-        defaults = {"patch": _patch(shapes, dims, 2 ** (len(widths) - 1)), "batch": 16 if dims == 2 else 2}
-        config = TrainConfig.model_validate(defaults | options.config)
         spec = ModelSpec(
             name=name,
             network=network,
             output=output,
             prep=info.prep,
+            inputs=inputs,
             window=WindowConfig(patch=config.patch, overlap=options.overlap, batch=8 if dims == 2 else 1),
+            may_be_missing=modalities if inputs.presence else (),
             phantom_only=all(entry.case_id.startswith(PHANTOM_PREFIX) for entry in info.cases),
             training_data={"fingerprint": info.fingerprint, "layouts": ", ".join(info.layouts)},
-            versions=_versions(),
+            versions=versions(),
         )
     return spec, config
 
@@ -178,75 +230,3 @@ def _split(info: StoreInfo, options: TrainOptions) -> Split:
             remedy="make it by patient with gliamap split, or say --leaky: its scores do not hold for new patients",
         )
     return split
-
-
-def _record(info: StoreInfo, options: TrainOptions, spec: ModelSpec, config: TrainConfig) -> dict[str, Any]:
-    """What ``run.json`` holds. ``settings`` and ``data`` must agree to resume; the rest informs."""
-    return {
-        "settings": {
-            "train": config.model_dump(mode="json"),
-            "network": spec.network.model_dump(mode="json"),
-            "output": spec.output.model_dump(mode="json"),
-            "window": spec.window.model_dump(mode="json"),
-            "split": options.split.model_dump(mode="json"),
-        },
-        "data": {"fingerprint": info.fingerprint, "cases": len(info.cases)},
-        "leaky": options.leaky,
-        "versions": _versions(),
-        "machine": {"processor": platform.machine(), "threads": torch.get_num_threads()},
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-    }
-
-
-def _check_free(run: Path) -> None:
-    check_folder(run)
-    if (run / "store.json").is_file():
-        raise OutputError(f"{run} is a prepared data set", remedy="choose another folder for the run")
-    if (run / "run.json").is_file():
-        raise OutputError(f"{run} holds a run already", remedy="choose another folder, or go on with --resume")
-
-
-def _check_same(run: Path, record: dict[str, Any], split: Split) -> None:
-    """``ConfigError`` where the run to resume was another one."""
-    if not (run / "run.json").is_file():
-        raise ConfigError(f"{run} holds no run to resume", remedy="start it without --resume")
-    before = read_json(run / "run.json")
-    old, new = (_flat(saved["settings"] | {"data": saved["data"]}) for saved in (before, record))
-    differing = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key) and key not in _FREE)
-    if differing:
-        raise ConfigError(
-            f"this is not the run in {run}",
-            found=", ".join(f"{key} {new.get(key)}" for key in differing),
-            expected=", ".join(f"{key} {old.get(key)}" for key in differing),
-            remedy=f"repeat '{shlex.join(before.get('command', []))}' with --resume, or start a new run elsewhere",
-        )
-    if read_split(run / "split.json") != split:
-        raise ConfigError(
-            f"the cases are divided in another way than in {run / 'split.json'}",
-            remedy="resume with the same --split, or start a new run elsewhere",
-        )
-
-
-def _flat(value: Any, name: str = "") -> dict[str, Any]:
-    """Nested settings as one table with dotted names."""
-    if not isinstance(value, dict):
-        return {name: value}
-    inner = (_flat(item, f"{name}.{key}".lstrip(".")) for key, item in value.items())
-    return {key: item for part in inner for key, item in part.items()}
-
-
-def _drawing(run: Path, observe: Callable[[StepReport], None] | None) -> Callable[[StepReport], None]:
-    """Redraw the curves after every validation, then pass the report on."""
-
-    def watch(report: StepReport) -> None:
-        if report.dice is not None:
-            draw_curves(run / "log.csv", run / "curves.png")
-        if observe:
-            observe(report)
-
-    return watch
-
-
-def _versions() -> dict[str, str]:
-    names: Sequence[str] = ("gliamap", "torch", "monai", "numpy", "nibabel")
-    return {"python": platform.python_version()} | {name: version(name) for name in names}

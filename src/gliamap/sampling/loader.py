@@ -1,0 +1,233 @@
+"""Micro-batches of training patches, loaded ahead by worker processes, each process of a training its own share.
+
+Step k of a training takes the patches k * batch to (k + 1) * batch - 1, cut into micro-batches; process r of n takes
+the micro-batches r, r + n, ... So the patches of a step do not depend on how many processes share them.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, get_worker_info
+
+from gliamap.config import TrainConfig
+from gliamap.errors import ConfigError, GliamapError, TrainingError
+from gliamap.sampling.dataset import Patch, PatchDataset
+
+_ASKING_TO_STOP = (signal.SIGINT, signal.SIGTERM)
+_AHEAD = 4  # micro-batches that each worker keeps ready
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """``image`` ``(B, C, *space)`` float32 and ``target`` ``(B, R, *space)`` uint8 masks; space is X, Y in 2D.
+
+    ``soft`` ``(B, R, *space)`` float32: the teachers' probabilities, where there are teachers.
+    """
+
+    image: Tensor
+    target: Tensor
+    soft: Tensor | None = None
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on ``device``; from pinned memory the copy runs beside the computation."""
+        soft = None if self.soft is None else self.soft.to(device, non_blocking=True)
+        return Batch(self.image.to(device, non_blocking=True), self.target.to(device, non_blocking=True), soft)
+
+    def share_memory(self) -> Batch:
+        """The batch in memory that other processes can read; ``RuntimeError`` where there is no room."""
+        for tensor in (self.image, self.target, self.soft):
+            if tensor is not None:
+                tensor.share_memory_()  # type: ignore[no-untyped-call]
+        return self
+
+    def pin_memory(self) -> Batch:
+        """The batch in memory that a GPU can copy from by itself; called by the loader."""
+        soft = None if self.soft is None else self.soft.pin_memory()
+        return Batch(self.image.pin_memory(), self.target.pin_memory(), soft)
+
+
+@dataclass(frozen=True)
+class Share:
+    """How the patches of a step are cut: ``size`` patches a micro-batch, and which of them this process takes."""
+
+    batch: int
+    size: int
+    rank: int = 0
+    processes: int = 1
+
+    @property
+    def count(self) -> int:
+        """Micro-batches a step that this process takes."""
+        return self.batch // self.size // self.processes
+
+    def numbers(self, step: int) -> list[range]:
+        """The patch numbers of each of this process' micro-batches of a step."""
+        own = range(self.rank, self.batch // self.size, self.processes)
+        return [range(step * self.batch + m * self.size, step * self.batch + (m + 1) * self.size) for m in own]
+
+    def halved(self) -> Share | None:
+        """Micro-batches of half the size, twice as many; ``None`` where they hold one patch, or an odd number."""
+        return None if self.size % 2 else replace(self, size=self.size // 2)
+
+
+def make_share(config: TrainConfig, rank: int = 0, processes: int = 1) -> Share:
+    """The share of process ``rank`` of ``processes``; ``ConfigError`` where the batch cannot be cut so."""
+    size = config.micro_batch or max(1, config.batch // processes)
+    if config.batch % (size * processes):
+        each = f"{size} at a time" if config.micro_batch else "equal parts"
+        raise ConfigError(
+            f"a batch of {config.batch} patches cannot be shared by {processes} processes, {each}",
+            expected=f"a batch that {size * processes} divides",
+            remedy="change --batch, --micro-batch or the number of processes",
+        )
+    return Share(config.batch, size, rank, processes)
+
+
+class Feed:
+    """The micro-batches of one step after the other, on ``device``. Holds the worker processes."""
+
+    def __init__(
+        self, dataset: PatchDataset, config: TrainConfig, share: Share, *, first_step: int, device: torch.device
+    ) -> None:
+        self.share = share
+        self._device = device
+        loader = DataLoader(
+            _Sheltered(dataset),
+            batch_sampler=_Numbers(share, first_step, config.steps),
+            num_workers=config.workers,
+            collate_fn=partial(_collate, flat=config.patch[2] == 1),
+            prefetch_factor=_AHEAD if config.workers else None,
+            pin_memory=device.type == "cuda",
+            worker_init_fn=_leave_signals_to_parent,
+            generator=torch.Generator(),  # the loader draws a number: not from the global one
+        )
+        with _death_is_noticed_when_asking():
+            self._upcoming = _started(loader)
+        self._next: Batch | None = None
+
+    def __iter__(self) -> Iterator[Batch]:
+        """This process' micro-batches of the next step; the one after is already on its way to the device."""
+        for _ in range(self.share.count):
+            batch = self._next or self._load()
+            self._next = self._load() if self._device.type == "cuda" else None
+            if batch is not None:
+                yield batch
+
+    def _load(self) -> Batch | None:
+        try:
+            loaded = next(self._upcoming, None)
+        except (RuntimeError, ConnectionError, EOFError) as error:
+            if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
+                raise
+            raise TrainingError(
+                "a process that loads patches was killed",
+                found=" ".join(str(error).split()) or type(error).__name__,
+                remedy="if memory ran out, use fewer --workers or a smaller --patch; then go on with --resume",
+            ) from error
+        if isinstance(loaded, GliamapError):
+            raise loaded
+        return None if loaded is None else loaded.to(self._device)
+
+
+class _Sheltered(Dataset[Patch | GliamapError]):
+    """The patches, with errors handed over as they are: a worker's exception would arrive as a traceback in text."""
+
+    def __init__(self, dataset: PatchDataset) -> None:
+        self._dataset = dataset
+
+    def __getitem__(self, index: int) -> Patch | GliamapError:
+        try:
+            return self._dataset[index]
+        except GliamapError as error:
+            return error
+
+
+class _Numbers:
+    """The patch numbers of every micro-batch from ``first_step`` to the end, made as they are asked for."""
+
+    def __init__(self, share: Share, first_step: int, steps: int) -> None:
+        self._share, self._steps = share, range(first_step, steps)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for step in self._steps:
+            yield from (list(numbers) for numbers in self._share.numbers(step))
+
+    def __len__(self) -> int:
+        return len(self._steps) * self._share.count
+
+
+@contextmanager
+def _death_is_noticed_when_asking() -> Iterator[None]:
+    """Keep the answer to a child's end as it is: torch's would raise in the middle of whatever is just being done.
+
+    Without it a dead worker is noticed while waiting for its next batch, within seconds.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # torch sets none here
+        return
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def _started(loader: DataLoader[Patch | GliamapError]) -> Iterator[Batch | GliamapError]:
+    """The loader's batches, with its workers running.
+
+    Signals wait until they do: a worker is to hear none before it knows what to do with it. PyTorch would have the
+    death of a worker raised wherever the training just is, between two weights, say; without that it is noticed when
+    the worker's next batch is due.
+    """
+    before = signal.getsignal(signal.SIGCHLD)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ASKING_TO_STOP)
+    try:
+        upcoming = iter(loader)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGCHLD, before)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    return upcoming
+
+
+def _leave_signals_to_parent(_: int) -> None:
+    """Ctrl-C reaches every process of a terminal's job; the training alone answers, and ends its workers by SIGTERM."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ASKING_TO_STOP)
+
+
+def _collate(patches: list[Patch | GliamapError], *, flat: bool) -> Batch | GliamapError:
+    """Stack patches, without their Z where ``flat``; the first error where there is one.
+
+    A worker puts them into shared memory here, where an error can still be handed over.
+    """
+
+    def stacked(parts: list[Tensor]) -> Tensor:
+        whole = torch.stack(parts)
+        return whole[..., 0] if flat else whole
+
+    sound = []
+    for patch in patches:
+        if isinstance(patch, GliamapError):
+            return patch
+        sound.append(patch)
+    soft = [patch.soft for patch in sound if patch.soft is not None]
+    images, targets = stacked([patch.image for patch in sound]), stacked([patch.target for patch in sound])
+    batch = Batch(images, targets, stacked(soft) if soft else None)
+    try:
+        return batch if get_worker_info() is None else batch.share_memory()
+    except RuntimeError as error:
+        return TrainingError(
+            "a process that loads patches found no room in shared memory",
+            found=str(error).splitlines()[0],
+            remedy="make /dev/shm larger (docker run --shm-size=2g), or use fewer --workers; then go on with --resume",
+        )

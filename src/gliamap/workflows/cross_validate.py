@@ -1,0 +1,243 @@
+"""Cross-validation: every case is predicted by a model that never saw its patient, then all of them are scored."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from gliamap.errors import ConfigError, FileError
+from gliamap.io.atomic import read_json, write_json, write_text
+from gliamap.io.store import StoreInfo, read_store
+from gliamap.scoring.repeats import FoldScores, StudyScores, study_as_json, study_rows, summarise_study
+from gliamap.sources.layout import summarise
+from gliamap.sources.masks import scan_with_masks
+from gliamap.sources.splits import read_split, write_split
+from gliamap.training.stop import stoppable
+from gliamap.workflows.evaluate import EvaluateOptions, evaluate
+from gliamap.workflows.failures import check_folder
+from gliamap.workflows.fold_work import FoldTask, Observe, StudyReport, check_fold, do_fold, do_fold_apart
+from gliamap.workflows.folds import CrossValidateOptions, Fold, alone, plan_folds
+from gliamap.workflows.parallel import default_workers, in_parallel
+from gliamap.workflows.run_record import versions
+from gliamap.workflows.unchanged import check_unchanged
+
+STUDY = "study.json"
+
+_FREE = ("settings.recipe.config.workers", "settings.recipe.config.save_every_minutes")
+"""Settings of a training that may differ between two calls, because they do not change the result."""
+
+
+@dataclass(frozen=True)
+class CrossValidated:
+    """What was done.
+
+    ``scores`` are there where all folds are complete and were asked for. ``failed`` says why a fold is not complete,
+    by its name; ``lacking`` what is still to be done where only some folds were asked for. ``notes`` are remarks.
+    """
+
+    out: Path
+    division: str
+    folds: tuple[Fold, ...]
+    scores: StudyScores | None = None
+    failed: dict[str, str] = field(default_factory=dict)
+    lacking: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def cross_validate(
+    store: Path,
+    scans: Path,
+    *,
+    out: Path,
+    options: CrossValidateOptions | None = None,
+    observe: Observe | None = None,
+) -> CrossValidated:
+    """Train on all folds but one in turn, predict the one held out, and score all predictions on the native grid.
+
+    ``store`` is the prepared data set, ``scans`` what it was prepared from. How cases are divided: see
+    :func:`~gliamap.workflows.folds.plan_folds`. The model is each run's ``best`` by validation Dice, on patients of
+    the training side. ``out`` gets ``study.json``, ``repeatR/foldK/`` (``split.json`` and the run), ``repeatR/masks/``
+    with the out-of-fold predictions, ``scores.json`` and ``scores.csv``. Called again, it goes on where it stopped.
+
+    A fold that fails does not stop the others; nothing is scored then, because fewer cases than the study has would
+    look like all of them. ``ConfigError`` where ``out`` holds a study with other settings, data or splits, where a
+    fold asked for does not exist, or ``scans`` lack a case; ``FileError`` where ``options.gather`` and a fold is not
+    complete.
+    """
+    options = options or CrossValidateOptions()
+    check_folder(out)
+    info = read_store(store)
+    folds, division = plan_folds(info, out, options)
+    wanted = _wanted(folds, options)
+    _check_scans(scans, folds, options)
+    check_fold(FoldTask(folds[0], store, scans, options))
+    _settle_study(out, info, folds, options)
+    if options.gather and (missing := _lacking(folds)):
+        raise _incomplete(out, missing)
+    tell = observe or (lambda _: None)
+    tell(StudyReport("divide", division, 0, len(wanted)))
+    result = CrossValidated(out, division, folds)
+    if not options.gather:
+        result = replace(result, failed=_run_folds(wanted, FoldTask(folds[0], store, scans, options), tell))
+    lacking = _lacking(folds)
+    if lacking or options.only:
+        return replace(result, lacking={name: lack for name, lack in lacking.items() if name not in result.failed})
+    scores, notes = _score(scans, info, folds, options, tell)
+    study = {"format": 1, "recipe": options.recipe.name, "division": division, "data": info.fingerprint}
+    write_text(out / "scores.csv", study_rows(scores))
+    write_json(out / "scores.json", study | {"notes": notes, "versions": versions()} | study_as_json(scores))
+    return replace(result, scores=scores, notes=notes)
+
+
+def _wanted(folds: Sequence[Fold], options: CrossValidateOptions) -> tuple[Fold, ...]:
+    known = sorted({fold.number for fold in folds})
+    if not set(options.only) <= set(known):
+        raise ConfigError(
+            "the study does not have the folds asked for",
+            found="folds " + ", ".join(map(str, known)),
+            expected="folds " + ", ".join(map(str, options.only)),
+            remedy="name other folds with --fold",
+        )
+    if options.only and options.gather:
+        raise ConfigError("--gather scores all folds", remedy="leave --fold out")
+    return tuple(fold for fold in folds if not options.only or fold.number in options.only)
+
+
+def _check_scans(scans: Path, folds: Sequence[Fold], options: CrossValidateOptions) -> None:
+    """``ConfigError`` where a case cannot be predicted and scored: better now than after hours of training."""
+    there = {case.case_id for case in scan_with_masks(scans, options.pattern).cases if case.labels and case.modalities}
+    lost = [case_id for fold in folds if fold.repeat == 0 for case_id in fold.split.test if case_id not in there]
+    if lost:
+        raise ConfigError(
+            f"{scans} does not hold all cases of the prepared data set with image and mask",
+            found=f"{len(lost)} without: {summarise(lost)}",
+            remedy="name the data set that it was prepared from",
+        )
+
+
+def _settle_study(out: Path, info: StoreInfo, folds: Sequence[Fold], options: CrossValidateOptions) -> None:
+    """Write ``study.json`` and the splits, or see that those there are of this very study."""
+    path = out / STUDY
+    if options.gather and not path.is_file():
+        raise FileError(f"{out} holds no study to gather", expected=STUDY, remedy="train first, without --gather")
+    record = _record(info, folds, options)
+    with alone(out / ".study.lock", wait=True):
+        if path.is_file():
+            _check_same(out, read_json(path), record)
+        for fold in folds:
+            if not fold.split_file.is_file():
+                write_split(fold.split_file, fold.split)
+            elif read_split(fold.split_file) != fold.split:
+                raise ConfigError(
+                    f"the cases are divided in another way than in {fold.split_file}",
+                    remedy="take another --out, or the settings and the version of gliamap that began this study",
+                )
+        if not path.is_file():
+            for place, fold in zip(record["folds"], folds, strict=True):
+                place["split"] = read_json(fold.split_file)["fingerprint"]
+            write_json(path, record)
+
+
+def _record(info: StoreInfo, folds: Sequence[Fold], options: CrossValidateOptions) -> dict[str, Any]:
+    """What ``study.json`` holds. ``settings`` and ``data`` must agree to go on; the rest informs."""
+    recipe = options.recipe.model_dump(mode="json")
+    told = {name: value for name, value in recipe.items() if name not in ("name", "description", "reasons")}
+    asked = options.model_dump(mode="json", include={"repeats", "closed_folds", "seed"})
+    return {
+        "format": 1,
+        "settings": {"recipe": told, "folds": sorted({fold.number for fold in folds})} | asked,
+        "data": {"fingerprint": info.fingerprint, "cases": len(info.cases)},
+        "folds": [{"repeat": fold.repeat, "fold": fold.number, "seed": fold.seed} for fold in folds],
+        "recipe": recipe,
+        "versions": versions(),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+    }
+
+
+def _check_same(out: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    old, new = ({name: record[name] for name in ("settings", "data")} for record in (before, now))
+    remedy = f"repeat '{shlex.join(before.get('command', []))}', or take another --out"
+    check_unchanged(f"this is not the study in {out}", old, new, free=_FREE, remedy=remedy)
+
+
+def _run_folds(wanted: Sequence[Fold], common: FoldTask, tell: Observe) -> dict[str, str]:
+    """Train and predict what is not complete; why each fold that failed did."""
+    left = [fold for fold in wanted if fold.lacks()]
+    tasks = [replace(common, fold=fold) for fold in left]
+    ready, total = len(wanted) - len(left), len(wanted)
+    jobs = min(common.options.jobs, len(left))
+    if jobs > 1:
+        return _side_by_side(tasks, jobs, lambda report, done: tell(replace(report, done=ready + done, total=total)))
+    failed: dict[str, str] = {}
+    for number, task in enumerate(tasks, start=ready):
+
+        def pass_on(report: StudyReport, number: int = number) -> None:
+            tell(replace(report, done=number + report.done, total=total))
+
+        why = do_fold(task, pass_on)
+        if why:
+            failed[task.fold.name] = why
+    return failed
+
+
+def _side_by_side(tasks: Sequence[FoldTask], jobs: int, tell: Callable[[StudyReport, int], None]) -> dict[str, str]:
+    """The folds in processes of their own, which end where this one is told to stop."""
+    threads = max(1, default_workers() // jobs)
+    failed: dict[str, str] = {}
+    done = 0
+    tell(StudyReport("train", f"{jobs} folds side by side", 0, 1), 0)
+    with stoppable():
+        for number, why in in_parallel(do_fold_apart, [replace(t, threads=threads) for t in tasks], workers=jobs):
+            name = tasks[number].fold.name
+            done += 1
+            if why != "":
+                failed[name] = why or "its process died, for want of memory perhaps"
+            tell(StudyReport("train", f"{name}: {failed.get(name, 'ready')}", 0, 1), done)
+    return failed
+
+
+def _lacking(folds: Sequence[Fold]) -> dict[str, str]:
+    return {fold.name: lack for fold in folds if (lack := fold.lacks())}
+
+
+def _incomplete(out: Path, lacking: Mapping[str, str]) -> FileError:
+    return FileError(
+        f"the study in {out} is not complete",
+        found="; ".join(f"{name}: {lack}" for name, lack in lacking.items()),
+        expected="every fold trained, and its cases predicted",
+        remedy="the same command with --fold in place of --gather does one; or copy the folders from where it was done",
+    )
+
+
+def _score(
+    scans: Path, info: StoreInfo, folds: Sequence[Fold], options: CrossValidateOptions, tell: Observe
+) -> tuple[StudyScores, tuple[str, ...]]:
+    """Score the out-of-fold predictions of every repeat on the native grid; and the remarks on that."""
+    ready = len(folds)
+    conventions = {entry.convention for entry in info.cases}
+    convention = conventions.pop() if len(conventions) == 1 else None
+    scored, notes = [], dict[str, None]()
+    for repeat in range(options.repeats):
+        own = [fold for fold in folds if fold.repeat == repeat]
+
+        def progress(done: int, cases: int, case_id: str, repeat: int = repeat) -> None:
+            note = f"repeat {repeat}: {done} of {cases} scored, {case_id}"
+            tell(StudyReport("evaluate", note, ready, ready))
+
+        how = EvaluateOptions(
+            cases=tuple(case_id for fold in own for case_id in fold.split.test),
+            reference_labels=convention,
+            pattern=options.pattern,
+            seed=options.seed,
+        )
+        found = evaluate(own[0].masks, scans, options=how, progress=progress)
+        of = {case_id: fold.number for fold in own for case_id in fold.split.test}
+        for fold in own:
+            cases = tuple(case for case in found.cases if of[case.case_id] == fold.number)
+            scored.append(FoldScores(repeat, fold.number, cases))
+        notes |= dict.fromkeys(found.notes)
+    return summarise_study(scored, seed=options.seed), tuple(notes)

@@ -1,0 +1,115 @@
+"""Several processes that share a training, as torchrun would start them, but from a server that has imported all."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import gliamap.training.fabric  # noqa: F401 (imported once, for all processes)
+from gliamap.errors import GliamapError
+from gliamap.training.step import Stepper
+from gliamap.workflows.train import TrainOptions, train
+
+PATIENCE = 120.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """A training in one of several processes. ``trouble(rank, step)`` is called before each step."""
+
+    store: Path
+    run: Path
+    options: TrainOptions
+    resume: bool = False
+    trouble: Callable[[int, int], None] | None = None
+    guarded: bool = False
+
+
+def share(tasks: Sequence[Task]) -> list[str]:
+    """Run a process for each task, all one training, and return how each ended.
+
+    That is 'done', the error, 'interrupted', or 'exit code N' of a process that said nothing.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    port = _free_port()
+    started = []
+    for rank, task in enumerate(tasks):
+        here, there = context.Pipe()
+        process = context.Process(target=_run, args=(rank, len(tasks), port, task, there))
+        process.start()
+        there.close()
+        started.append((process, here))
+    return [_outcome(process, here) for process, here in started]
+
+
+def together(processes: int, task: Task) -> list[str]:
+    """:func:`share` where all processes are given the same."""
+    return share([task] * processes)
+
+
+def _outcome(process: Any, here: Connection) -> str:
+    process.join(PATIENCE)
+    if process.is_alive():
+        process.kill()
+        process.join()
+        return "hung"
+    try:
+        return str(here.recv()) if here.poll() else f"exit code {process.exitcode}"
+    except EOFError:
+        return f"exit code {process.exitcode}"
+    finally:
+        here.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])
+
+
+def _run(rank: int, processes: int, port: int, task: Task, pipe: Connection) -> None:
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if processes > 1:
+        os.environ |= {"RANK": f"{rank}", "LOCAL_RANK": f"{rank}", "GROUP_RANK": "0", "WORLD_SIZE": f"{processes}"}
+        os.environ |= {"LOCAL_WORLD_SIZE": f"{processes}", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": f"{port}"}
+    if task.trouble:
+        Stepper.take = _troubled(Stepper.take, partial(task.trouble, rank))  # type: ignore[method-assign]
+    if task.guarded and rank:
+        sys.addaudithook(partial(_guard, str(task.run)))
+    try:
+        train(task.store, task.run, options=task.options, resume=task.resume)
+        pipe.send("done")
+    except GliamapError as error:
+        pipe.send(str(error))
+    except KeyboardInterrupt:
+        pipe.send("interrupted")
+
+
+def _troubled(take: Callable[..., None], trouble: Callable[[int], None]) -> Callable[..., None]:
+    def troubled(self: Any, *rest: Any) -> None:
+        trouble(self._learner.progress.step)
+        take(self, *rest)
+
+    return troubled
+
+
+def _guard(run: str, event: str, args: tuple[Any, ...]) -> None:
+    """Refuse to write anything in the folder ``run``, or to change its files."""
+    writes = event in ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate")
+    if event == "open":
+        writes = isinstance(args[2], int) and bool(args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+    if writes and any(str(arg).startswith(run) for arg in args):
+        raise AssertionError(f"{event} {args} in a process that should not write")

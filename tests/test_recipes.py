@@ -1,0 +1,167 @@
+"""Recipes: the built-in ones are whole, files are checked, and their settings reach the training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+import tiny
+from gliamap.config import PrepConfig, TrainConfig
+from gliamap.errors import ConfigError, FileError
+from gliamap.io.store import StoreInfo, read_store
+from gliamap.recipes.named import MAX_FILE_BYTES, RECIPES, find_recipe, write_recipe
+from gliamap.recipes.recipe import Recipe
+from gliamap.training.loop import Job, check_job
+from gliamap.workflows.prepare import prepare
+from gliamap.workflows.train import TrainOptions, plan
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two prepared phantoms."""
+    root = tmp_path_factory.mktemp("phantoms")
+    prepare([tiny.write_set(root / "scans", 2)], root / "store")
+    return root / "store"
+
+
+@pytest.fixture
+def info(store: Path) -> StoreInfo:
+    """What the store says of itself."""
+    return read_store(store)
+
+
+def options(recipe: Recipe) -> TrainOptions:
+    """The recipe as a training's options."""
+    return TrainOptions.model_validate(recipe.model_dump())
+
+
+class TestEveryBuiltInRecipe:
+    """What holds for all of them."""
+
+    @pytest.mark.parametrize("name", RECIPES)
+    def test_gives_a_whole_configuration_that_fits_a_phantom_store(self, store: Path, name: str) -> None:
+        info = read_store(store)
+        spec, config = plan(info, options(RECIPES[name]), "run")
+        ids = tuple(entry.case_id for entry in info.cases)
+        check_job(Job(store, ids[:1], ids[1:], config, spec, store))
+        assert spec.network.in_channels == spec.inputs.channels(4)
+
+    @pytest.mark.parametrize("name", RECIPES)
+    def test_is_described_in_a_sentence(self, name: str) -> None:
+        text = RECIPES[name].description
+        assert RECIPES[name].name == name
+        assert text[0].isupper() and text.endswith(".") and len(text) < 110
+
+    @pytest.mark.parametrize("name", RECIPES)
+    def test_is_found_by_name_and_comes_back_from_a_file(self, tmp_path: Path, name: str) -> None:
+        recipe = find_recipe(name)
+        write_recipe(tmp_path / "recipe.json", recipe)
+        assert find_recipe(str(tmp_path / "recipe.json")) == recipe
+
+    def test_differs_from_the_default(self) -> None:
+        assert len({recipe.model_dump_json(exclude={"name", "description"}) for recipe in RECIPES.values()}) == len(
+            RECIPES
+        )
+
+
+def test_the_default_is_what_a_training_does_without_a_recipe(info: StoreInfo) -> None:
+    assert plan(info, options(RECIPES["default"]), "run") == plan(info, TrainOptions(), "run")
+    spec, config = plan(info, TrainOptions(), "run")
+    assert config.augment == TrainConfig().augment and not spec.may_be_missing and spec.network.in_channels == 4
+
+
+def test_what_the_recipes_are_for(info: StoreInfo) -> None:
+    planned = {name: plan(info, options(recipe), "run") for name, recipe in RECIPES.items()}
+    assert planned["volumes"][0].network.dims == 3
+    assert planned["slices"][0].network.dims == 2
+    assert planned["strong"][1].augment.elastic > 0 and planned["strong"][1].augment.flip
+    assert planned["small-lesions"][1].balance == "sizes"
+    assert planned["any-modality"][1].modality_dropout == 0.5
+
+
+def test_dropped_modalities_come_with_a_presence_mask(info: StoreInfo) -> None:
+    spec, _ = plan(info, options(RECIPES["any-modality"]), "run")
+    assert spec.inputs.presence and not spec.inputs.mirror
+    assert spec.may_be_missing == ("t1", "t1c", "t2", "flair")
+    assert spec.network.in_channels == 8  # four images, four constants that say which are there
+
+
+def test_the_mirrored_hemisphere_doubles_the_channels(info: StoreInfo) -> None:
+    spec, _ = plan(info, TrainOptions(mirror=True), "run")
+    assert spec.inputs.mirror and not spec.inputs.presence and spec.may_be_missing == ()
+    assert spec.network.in_channels == 8
+
+
+def test_the_only_modality_cannot_be_dropped(info: StoreInfo) -> None:
+    alone = info.model_copy(update={"prep": PrepConfig(modalities=("t1c",))})
+    with pytest.raises(ConfigError, match=r"t1c is the only modality.*Found: modality_dropout 0.5"):
+        plan(alone, options(RECIPES["any-modality"]), "run")
+    assert plan(alone, TrainOptions(), "run")[0].network.in_channels == 1
+
+
+def test_an_unknown_name_is_answered_with_the_names() -> None:
+    with pytest.raises(ConfigError, match=r"no recipe 'stong'.*default, volumes, slices, strong, any-modality, small"):
+        find_recipe("stong")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"config": {"stepps": 3}}, "no setting 'config.stepps'"),
+        ({"config": {"augment": {"elastics": 1}}}, "no setting 'config.augment.elastics'"),
+        ({"netwrk": "unet"}, "no setting 'netwrk'"),
+        ({"config": {"steps": "many"}}, r"'config.steps' in the recipe .* does not fit. Found: 'many'"),
+        ({"config": {"modality_dropout": 2}}, r"'config.modality_dropout'.*Expected: less than or equal to 1"),
+        ({"config": [1]}, r"'config' in the recipe .* Expected: a valid dictionary"),
+        ({"dims": 4}, r"'dims'.*Expected: 2 or 3"),
+        ({"widths": "wide"}, "'widths'"),
+        ([], "is no recipe"),
+        (None, "is no recipe"),
+        ("default", "is no recipe"),
+    ],
+)
+def test_a_file_is_checked_before_it_is_used(tmp_path: Path, content: Any, message: str) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(ConfigError, match=message):
+        find_recipe(str(path))
+
+
+def test_a_file_that_is_no_json_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text("{")
+    with pytest.raises(FileError, match="is not valid JSON"):
+        find_recipe(str(path))
+    path.write_text("[" * 200_000)
+    with pytest.raises(FileError, match="is not valid JSON"):
+        find_recipe(str(path))
+    path.write_bytes(b" " * (MAX_FILE_BYTES + 1))
+    with pytest.raises(FileError, match="is no recipe"):
+        find_recipe(str(path))
+    with pytest.raises(ConfigError, match="there is no recipe"):
+        find_recipe(str(tmp_path))
+
+
+def test_what_is_built_in_cannot_be_changed() -> None:
+    with pytest.raises(TypeError):
+        RECIPES["mine"] = Recipe()  # type: ignore[index]
+    with pytest.raises(ValidationError):
+        RECIPES["default"].network = "unet"  # type: ignore[misc]
+
+
+def test_the_docs_list_every_recipe() -> None:
+    text = (Path(__file__).resolve().parent.parent / "docs" / "how-to" / "plan.md").read_text(encoding="utf-8")
+    for name, recipe in RECIPES.items():
+        assert f"| `{name}` | {recipe.description} |" in text
+
+
+def test_the_recipe_in_the_docs_is_one(tmp_path: Path, info: StoreInfo) -> None:
+    text = (Path(__file__).resolve().parent.parent / "docs" / "how-to" / "plan.md").read_text(encoding="utf-8")
+    path = tmp_path / "mine.json"
+    path.write_text(text.split("```json\n")[1].split("```")[0], encoding="utf-8")
+    spec, config = plan(info, options(find_recipe(str(path))), "run")
+    assert spec.inputs.mirror and config.augment.motion == 0.1 and config.augment.flip and config.steps == 3000
