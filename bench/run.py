@@ -16,9 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL_CASE = "brats21/BraTS2021_00006"
@@ -117,18 +116,24 @@ def bench_prepare(source: Path, store: Path) -> list[Figure]:
 
 def bench_patches(store: Path, patch: tuple[int, int, int], count: int) -> list[Figure]:
     """Training patches a second out of the loader, augmented, one worker, after the first batch."""
-    from gliamap.config import OutputConfig, TrainConfig
+    import torch
+
+    from gliamap.config import ModelSpec, NetConfig, OutputConfig, TrainConfig, WindowConfig
     from gliamap.io.store import read_store
-    from gliamap.sampling.dataset import PatchDataset, batches
+    from gliamap.sampling.dataset import PatchDataset
+    from gliamap.sampling.loader import Feed, make_share
 
     info = read_store(store)
-    dims = 2 if patch[2] == 1 else 3
+    dims: Literal[2, 3] = 2 if patch[2] == 1 else 3
+    output = OutputConfig(kind="regions", convention=info.convention)
+    network = NetConfig(dims=dims, in_channels=len(info.prep.modalities), out_channels=len(output.channels))
+    spec = ModelSpec(name="bench", network=network, output=output, prep=info.prep, window=WindowConfig(patch=patch))
     config = TrainConfig(patch=patch, batch=2, steps=count, workers=1)
-    dataset = PatchDataset(store, info.cases, config, OutputConfig(kind="regions", convention=info.convention))
-    stream = batches(dataset, config, first_step=0, dims=dims)
-    next(stream)
+    dataset = PatchDataset(store, info.cases, config, spec)
+    feed = Feed(dataset, config, make_share(config), first_step=0, device=torch.device("cpu"))
+    list(feed)
     started = time.perf_counter()
-    made = sum(len(batch.image) for batch in islice(stream, count // config.batch))
+    made = sum(len(batch.image) for _ in range(count // config.batch - 1) for batch in feed)
     rate = made / (time.perf_counter() - started)
     size = "x".join(str(n) for n in patch[:dims])
     return [figure(f"patches of {size}, four modalities, augmented, one worker", rate, "/s")]

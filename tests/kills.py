@@ -6,7 +6,9 @@ ended, what ``os.waitstatus_to_exitcode`` says of it.
 
 from __future__ import annotations
 
+import atexit
 import faulthandler
+import gc
 import importlib
 import json
 import os
@@ -14,11 +16,12 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 from gliamap.cli import app
 from gliamap.workflows import tracking, train  # noqa: F401 (for the children)
@@ -153,7 +156,7 @@ def _parent(pid: int) -> int:
         return 0
 
 
-def _be_a_child(order: dict[str, Any]) -> None:
+def _be_a_child(order: dict[str, Any]) -> NoReturn:
     os.setpgid(0, 0)
     out = os.open(order["err"], os.O_WRONLY | os.O_CREAT)
     os.dup2(out, 1)
@@ -161,20 +164,30 @@ def _be_a_child(order: dict[str, Any]) -> None:
     trace = Path(order["err"]).with_suffix(".trace").open("w")
     faulthandler.register(signal.SIGUSR1, file=trace, all_threads=False)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    exec(order["setup"], {})
     if order["fault"]:
         Fault(**order["fault"]).set_up()
-    exec(order["setup"], {})
     sys.argv = order["argv"]
-    app.main()
+    try:
+        app.main()
+        code = 0
+    except SystemExit as end:
+        code = int(end.code or 0)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    os._exit(code)  # taking the interpreter down takes seconds, and nothing depends on it
 
 
 def _serve() -> None:
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # a child may be asked before it listens
+    gc.freeze()  # so that a child's collector does not copy all pages
     for line in sys.stdin:
         pid = os.fork()
         if not pid:
             _be_a_child(json.loads(line))
-            sys.exit(0)
         os.setpgid(pid, pid)
         _answer(pid)
         _, status = os.waitpid(pid, 0)

@@ -16,33 +16,37 @@ from typing import Any
 
 import torch
 
-import gliamap.training.fabric  # noqa: F401 (imported once, for all processes)
 from gliamap.errors import GliamapError
 from gliamap.training.step import Stepper
 from gliamap.workflows.train import TrainOptions, train
 
-PATIENCE = 120.0
+_IMPORTED = ["gliamap.training.fabric", "gliamap.workflows.train", "gliamap.workflows.tracking"]
+_CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate"}
+_HUNG_AFTER = 120.0
 
 
 @dataclass(frozen=True)
 class Task:
-    """A training in one of several processes. ``trouble(rank, step)`` is called before each step."""
+    """A training, in one of the processes that share it.
+
+    ``trouble(rank, step)`` is called before each step. ``deny``: no process but the first may write in this folder.
+    """
 
     store: Path
     run: Path
     options: TrainOptions
     resume: bool = False
     trouble: Callable[[int, int], None] | None = None
-    guarded: bool = False
+    deny: Path | None = None
 
 
 def share(tasks: Sequence[Task]) -> list[str]:
-    """Run a process for each task, all one training, and return how each ended.
+    """Run a process for each task, all of one training, and say how each ended.
 
-    That is 'done', the error, 'interrupted', or 'exit code N' of a process that said nothing.
+    That is 'done', 'interrupted', the error's text, 'exit code N' of a process that said nothing, or 'hung'.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload(_IMPORTED)
     port = _free_port()
     started = []
     for rank, task in enumerate(tasks):
@@ -59,8 +63,20 @@ def together(processes: int, task: Task) -> list[str]:
     return share([task] * processes)
 
 
+def ask_to_stop(rank: int, step: int) -> None:
+    """Trouble: the second process gets SIGTERM before its fifth step, and no other does."""
+    if (rank, step) == (1, 4):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def die(rank: int, step: int) -> None:
+    """Trouble: the second process is killed before its fifth step."""
+    if (rank, step) == (1, 4):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def _outcome(process: Any, here: Connection) -> str:
-    process.join(PATIENCE)
+    process.join(_HUNG_AFTER)
     if process.is_alive():
         process.kill()
         process.join()
@@ -87,8 +103,8 @@ def _run(rank: int, processes: int, port: int, task: Task, pipe: Connection) -> 
         os.environ |= {"LOCAL_WORLD_SIZE": f"{processes}", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": f"{port}"}
     if task.trouble:
         Stepper.take = _troubled(Stepper.take, partial(task.trouble, rank))  # type: ignore[method-assign]
-    if task.guarded and rank:
-        sys.addaudithook(partial(_guard, str(task.run)))
+    if task.deny and rank:
+        sys.addaudithook(partial(_refuse, str(task.deny)))
     try:
         train(task.store, task.run, options=task.options, resume=task.resume)
         pipe.send("done")
@@ -106,10 +122,8 @@ def _troubled(take: Callable[..., None], trouble: Callable[[int], None]) -> Call
     return troubled
 
 
-def _guard(run: str, event: str, args: tuple[Any, ...]) -> None:
-    """Refuse to write anything in the folder ``run``, or to change its files."""
-    writes = event in ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate")
-    if event == "open":
-        writes = isinstance(args[2], int) and bool(args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
-    if writes and any(str(arg).startswith(run) for arg in args):
-        raise AssertionError(f"{event} {args} in a process that should not write")
+def _refuse(folder: str, event: str, args: tuple[Any, ...]) -> None:
+    """An audit hook: ``PermissionError`` where something in ``folder`` is to be written, renamed or removed."""
+    writing = event == "open" and isinstance(args[2], int) and bool(args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+    if (writing or event in _CHANGES) and any(str(arg).startswith(folder) for arg in args):
+        raise PermissionError(f"{event} {args}")

@@ -37,6 +37,12 @@ def write_tiny_store(root: Path) -> Store:
     return write_cases(root, cases)
 
 
+def open_store(root: Path) -> Store:
+    """The store that :func:`write_tiny_store` wrote into ``root``."""
+    names = sorted(path.name for path in (root / "cases").iterdir())
+    return root, [entry_of(root, CaseFiles(CaseIdentity(name, name), {})) for name in names]
+
+
 def write_certain_teachers(folder: Path, store: Store) -> Path:
     """The probabilities of teachers who say what the labels say; returns ``folder``."""
     for entry in store[1]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gliamap.errors import FileError, OutputError
-from gliamap.io.atomic import atomic_path, read_json, write_json, write_text
+from gliamap.io.atomic import atomic_path, read_json, remove_leftovers, write_json, write_text
 
 
 def test_the_target_appears_only_when_the_block_ends(tmp_path: Path) -> None:
@@ -36,6 +36,17 @@ def test_what_cannot_be_written_is_an_output_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match=r"file/a\.txt cannot be written"):
         write_text(tmp_path / "file" / "a.txt", "text")
+
+
+def test_leftovers_of_killed_writers_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    for name in (".part-12-ab-a.json", ".tmpU3CEcX", "a.json", ".hidden", ".tmp-mine", "inner/.part-1-a"):
+        (tmp_path / name).write_text("")
+    remove_leftovers(tmp_path)
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == [
+        *(".hidden", ".tmp-mine", "a.json", "inner", "inner/.part-1-a")
+    ]
+    remove_leftovers(tmp_path / "nothing")
 
 
 def test_json_comes_back(tmp_path: Path) -> None:

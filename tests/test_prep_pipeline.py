@@ -203,6 +203,8 @@ def test_the_crop_comes_from_what_is_there() -> None:
     narrow = prepare(part_of(replace(one, image=image), "t1", "t1c", "t2"), config, may_be_missing=("flair",))
     assert wide.record.crop.start == (0, 0, 0) != narrow.record.crop.start
     assert narrow.record.crop == prepare(one, config).record.crop
+    unasked = PrepConfig(modalities=("t1", "t1c"), crop_margin=0)
+    assert prepare(replace(one, image=image), unasked).record.crop == narrow.record.crop
 
 
 def test_all_are_present_where_none_may_be_missing() -> None:

@@ -49,8 +49,8 @@ def test_much_memory_gives_the_largest_patch_and_the_deepest_network() -> None:
     assert config(found) == ((128, 128, 128), 2, None)
     assert (found.recipe.dims, found.recipe.widths) == (3, (16, 32, 64, 128, 256, 320))
     assert found.recipe.reasons["patch"] == (
-        "covers 91%, 74% and 93% of the median case, 140x172x138; 128 is the most; holds the largest lesion in 100% "
-        "of the cases that have one"
+        "covers 91%, 74% and 93% of the median case, 140x172x138; 128 is the most; the largest lesion of every case "
+        "fits into it"
     )
     assert found.recipe.reasons["levels"] == "the patch's shortest side, 128, becomes 4 at the coarsest"
 
@@ -59,6 +59,12 @@ def test_where_two_patches_do_not_fit_they_take_turns() -> None:
     found = propose(BRATS, 4 * GB)
     assert config(found) == ((128, 128, 128), 2, 1)
     assert found.recipe.reasons["batch"].startswith("one at a time: both at once would take about")
+
+
+def test_as_many_slices_go_through_at_once_as_fit() -> None:
+    found = propose(facts((256, 256, 1)), 5 * GB // 2)
+    assert config(found) == ((256, 256, 1), 16, 8)
+    assert found.recipe.reasons["batch"].startswith("8 at a time: all 16 at once would take about")
 
 
 def test_less_memory_gives_a_smaller_patch_then_a_shallower_network() -> None:
@@ -131,7 +137,7 @@ def test_heavy_tails_in_more_than_a_tenth_of_the_cases_are_cut(wild: int, propos
     data = replace(BRATS, cases=tuple(replace(one, tails=WILD if number < wild else CALM) for number in range(10)))
     found = propose(data, 8 * GB)
     assert found.normalise == proposed
-    assert found.recipe.reasons["normalisation"].startswith(f"{wild} of 10 cases looked at")
+    assert found.recipe.reasons["normalisation"].startswith(f"heavy tails in {wild} of 10 cases")
     again = propose(replace(data, prep=PREP.model_copy(update={"normalise": "robust"})), 8 * GB)
     assert again.normalise is None and again.recipe.reasons["normalisation"] == "tails are cut already"
 

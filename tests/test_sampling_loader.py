@@ -178,8 +178,11 @@ def test_an_error_arrives_with_its_parts(tmp_path: Path, workers: int) -> None:
     broken = write_tiny_store(tmp_path)
     for entry in broken[1]:
         (tmp_path / "cases" / entry.case_id / "image.npy").write_bytes(b"no array")
+    before = set(multiprocessing.active_children())
+    loading = feed(broken, config(workers=workers))
     with pytest.raises(FileError) as caught:
-        list(feed(broken, config(workers=workers)))
+        list(loading)
+    assert set(multiprocessing.active_children()) == before  # though the error is still held
     error = caught.value
     assert error.what.endswith(f"in {tmp_path} is damaged")
     assert error.found is not None

@@ -99,6 +99,63 @@ def test_detection_by_eye(folder: Path) -> None:
     assert "Commit `0123456789` on a machine." in text
 
 
+def test_processes_by_eye(folder: Path) -> None:
+    result = {
+        **{"commit": "0123456789abcdef", "machine": "a machine", "steps": 120, "curves": {}},
+        "pairs": [
+            {"title": "two patches", "loss": 0.0, "weights": 0.0, "dice": 0.0},
+            {"title": "four", "loss": 0.000000123, "weights": 0.0000456, "dice": 0.001},
+        ],
+        "killed": {"exit_code": 1, "seconds_until_all_stopped": 6.6, "steps_done": 59, "steps_saved": 58},
+    }
+    (folder / "any.json").write_text(json.dumps(result))
+    assert table("processes any lost", folder) == [
+        "| The same training | Losses differ by at most | Weights differ by at most | Dice differs by at most |",
+        "| --- | ---: | ---: | ---: |",
+        "| two patches | 0 | 0 | 0 |",
+        "| four | 1e-07 | 5e-05 | 0.001 |",
+        "| lost | not run | not run | not run |",
+        "",
+        "The killed process: the second of two, after 59 of 120 steps; all was over after 7 s with exit code 1, and "
+        "58 steps were saved. Commit `0123456789` on a machine.",
+    ]
+
+
+def test_modalities_by_eye(folder: Path) -> None:
+    def both(without: float, given: float) -> dict[str, Any]:
+        none = {"low": None, "high": None}
+        return {"without": {"WT": {"mean": without, **none}}, "with": {"WT": {"mean": given, "low": 0.5, "high": 0.75}}}
+
+    content = {
+        **{"commit": "0123456789abcdef", "machine": "a machine", "device": "CPU", "modalities": ["t1c", "flair"]},
+        **{"patients": 3, "cases": 4},
+        "runs": {
+            "without": [{"steps": 50, "modality_dropout": 0.0}],
+            "with": [{"steps": 50, "modality_dropout": 0.5}],
+        },
+        "summary": [
+            {"modalities": ["t1c", "flair"], **both(0.9, 0.625)},
+            {"modalities": ["flair"], **both(0.1, 0.625)},
+            {"modalities": None, **both(0.5, 0.625)},
+        ],
+    }
+    (folder / "any.json").write_text(json.dumps(content), encoding="utf-8")
+    assert table("modalities any lost", folder) == [
+        "| T1c | FLAIR | WT without | WT with |",
+        "| --- | ---: | ---: | ---: |",
+        "| ● | ● | 0.900 | 0.625 [0.500, 0.750] |",
+        "| ○ | ● | 0.100 | 0.625 [0.500, 0.750] |",
+        "| mean |  | 0.500 | 0.625 [0.500, 0.750] |",
+        "",
+        "Dice, mean over 3 patients (4 cases) [95 % interval]; trained without and with leaving modalities out of 50% "
+        "of the patches, 50 steps. Commit `0123456789` on a machine, CPU.",
+        "",
+        "| lost | Dice |",
+        "| --- | ---: |",
+        "| not run | not run |",
+    ]
+
+
 def test_filling_twice_changes_nothing(folder: Path) -> None:
     once = filled("<!-- table: runs first -->\n<!-- end -->\n", folder)
     assert "`gliamap train store`" in once

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
+from torch.nn import functional
 
 import make
 import tiny
 from gliamap.config import NetConfig, OutputConfig
-from gliamap.errors import ConfigError, FileError, LabelError, TrainingError
+from gliamap.errors import ConfigError, FileError, LabelError, OutputError, TrainingError
 from gliamap.io.checkpoint import read_spec
 from gliamap.labels import Region
+from gliamap.nets import zoo
+from gliamap.nets.unet import UNet
 from gliamap.nets.zoo import build_network
+from gliamap.sampling.loader import Batch
 from gliamap.training import loop
 from gliamap.training import step as step_module
 from gliamap.training.loop import Job, check_job, train
@@ -233,18 +239,190 @@ def spoil(kind: str, at: int) -> Callable[..., Tensor]:
 
 
 @pytest.mark.parametrize("kind", ["loss", "gradient"])
+@pytest.mark.parametrize("pieces", [1, 2])
 def test_a_loss_that_is_not_finite_stops_and_damages_nothing(
-    job: MakeJob, monkeypatch: pytest.MonkeyPatch, kind: str
+    job: MakeJob, monkeypatch: pytest.MonkeyPatch, kind: str, pieces: int
 ) -> None:
-    whole, spoilt = job("whole", steps=4), job("spoilt", save_every_minutes=1e-9)
+    settings = {"batch": pieces, "micro_batch": 1}
+    whole, spoilt = job("whole", **settings), job("spoilt", save_every_minutes=1e-9, **settings)
     with pytest.raises(KeyboardInterrupt):
-        train(job("whole"), observe=stop_at(4))
-    monkeypatch.setattr(step_module, "deeply_supervised", spoil(kind, at=5))
-    with pytest.raises(TrainingError, match=rf"the {kind} became nan at step 5.*--learning-rate"):
-        train(spoilt)
+        train(whole, observe=stop_at(4))
+    with monkeypatch.context() as patched:
+        patched.setattr(step_module, "deeply_supervised", spoil(kind, at=4 * pieces + 1))
+        with pytest.raises(TrainingError, match=rf"the {kind} became nan at step 5.*--learning-rate"):
+            train(spoilt)
     for name in ("best", "state.safetensors"):
         assert tiny.same(tiny.weights(whole.run / name), tiny.weights(spoilt.run / name))
     assert not (spoilt.run / "last").exists()
+    train(whole, resume=True)
+    train(spoilt, resume=True)  # as if what spoilt it were mended
+    assert_same_run(whole, spoilt)
+
+
+def test_gradients_of_micro_batches_are_averaged(job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = job(batch=3, micro_batch=1, steps=1, validate_every=1, clip_norm=1e9)
+    seen: list[Tensor] = []
+    loss_of = step_module.Stepper._loss
+
+    def noting(self: step_module.Stepper, batch: Batch) -> Tensor:
+        seen.append(loss_of(self, batch))
+        return seen[-1]
+
+    kept: list[list[Tensor]] = []
+    clip = torch.nn.utils.clip_grad_norm_
+
+    def noting_gradients(parameters: Iterable[Tensor], limit: float) -> Tensor:
+        parameters = list(parameters)
+        kept.append([p.grad.clone() for p in parameters if p.grad is not None])
+        by_hand = [torch.autograd.grad(loss, parameters, retain_graph=True) for loss in seen]
+        kept.append([torch.stack(parts).mean(0) for parts in zip(*by_hand, strict=True)])
+        return clip(parameters, limit)
+
+    backward = torch.autograd.backward
+    monkeypatch.setattr(torch.autograd, "backward", lambda loss: backward(loss, retain_graph=True))
+    monkeypatch.setattr(step_module.Stepper, "_loss", noting)
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", noting_gradients)
+    reports: list[StepReport] = []
+    train(run, observe=reports.append)
+    assert len(seen) == 3
+    assert reports[0].loss == pytest.approx(float(torch.stack(seen).detach().mean()))
+    for accumulated, mean in zip(*kept, strict=True):
+        assert torch.allclose(accumulated, mean, rtol=1e-4, atol=1e-7)
+
+
+def test_out_of_memory_halves_the_micro_batches(
+    job: MakeJob, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """From the step on that did not fit: as if the run had been resumed there with --micro-batch 1."""
+    by_hand, halved = job("by_hand", batch=2), job("halved", batch=2)
+    with pytest.raises(KeyboardInterrupt):
+        train(by_hand, observe=stop_at(2))
+    small = by_hand.config.model_copy(update={"micro_batch": 1})
+    train(replace(by_hand, config=small), resume=True)
+    loss_of = step_module.Stepper._loss
+    sizes: list[int] = []
+
+    def full(self: step_module.Stepper, batch: Batch) -> Tensor:
+        sizes.append(len(batch.image))
+        if len(sizes) == 3:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+        return loss_of(self, batch)
+
+    monkeypatch.setattr(step_module.Stepper, "_loss", full)
+    train(halved)
+    assert sizes == [2, 2, 2] + [1, 1] * 4
+    assert [r.message for r in caplog.records] == [
+        "out of memory with 2 patches at once: going on with 1 at a time, gradients added up"
+    ]
+    assert_same_run(by_hand, halved)
+
+
+@pytest.mark.parametrize("where", ["network", "optimiser"])
+def test_memory_that_suffices_for_nothing_is_said(job: MakeJob, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+
+    straight, run = job("straight"), job("run", save_every_minutes=1e-9)
+    train(straight)
+    with pytest.raises(KeyboardInterrupt):
+        train(run, observe=stop_at(4))
+    with (
+        monkeypatch.context() as patched,
+        pytest.raises(TrainingError, match=r"memory does not suffice.*--micro-batch"),
+    ):
+        if where == "network":
+            patched.setattr(step_module.Stepper, "_loss", full)
+        else:
+            patched.setattr(step_module, "update_average", full)
+        train(run, resume=True)
+    train(run, resume=True)
+    assert_same_run(straight, run)
+
+
+class Forgetful(UNet):
+    """A U-Net that draws while it is trained."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return functional.dropout(super().forward(image), 0.5, self.training)
+
+
+@pytest.mark.parametrize("step", [1, 3, 4])
+def test_what_a_network_draws_is_drawn_again(job: MakeJob, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    def build(config: NetConfig) -> UNet:
+        return Forgetful(config.dims, config.in_channels, config.out_channels, config.widths)
+
+    plain, straight, broken = (
+        job("plain"),
+        job("straight", batch=2, micro_batch=1),
+        job("broken", batch=2, micro_batch=1),
+    )
+    train(plain)
+    monkeypatch.setattr(zoo, "NETWORKS", {"unet": build})
+    train(straight)
+    torch.manual_seed(step)  # the global generator is another then, as in a new process
+    with pytest.raises(KeyboardInterrupt):
+        train(broken, observe=stop_at(step))
+    torch.manual_seed(step + 100)
+    train(broken, resume=True)
+    assert_same_run(straight, broken)
+    assert not tiny.same(tiny.weights(plain.run / "last"), tiny.weights(straight.run / "last"))
+
+
+@pytest.mark.parametrize("name", sorted(zoo.NETWORKS))
+def test_a_forward_pass_changes_no_network(name: str) -> None:
+    """Else a step that is broken off and done again would count twice."""
+    network = build_network(NetConfig(name=name, dims=2, in_channels=1, out_channels=1, widths=(4, 4, 8))).train()
+    before = copy.deepcopy(network.state_dict())
+    network(torch.rand(2, 1, 16, 16))
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+
+
+def full_disk(*_: object, **_more: object) -> None:
+    raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+
+@pytest.mark.parametrize(
+    ("target", "file"),
+    [("save_file", r"state\.safetensors"), ("save_model", r"best/weights-new\.safetensors")],
+)
+def test_a_full_disk_stops_and_damages_nothing(
+    job: MakeJob, monkeypatch: pytest.MonkeyPatch, target: str, file: str
+) -> None:
+    straight, run = job("straight"), job("run", save_every_minutes=1e-9)
+    train(straight)
+    with pytest.raises(KeyboardInterrupt):
+        train(run, observe=stop_at(2))
+    before = (run.run / "state.safetensors").read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr(f"gliamap.io.tensors.{target}", full_disk)
+        with pytest.raises(OutputError, match=rf"{file} cannot be written.*No space left.*free some space.*--resume"):
+            train(run, resume=True)
+    if target == "save_file":
+        assert (run.run / "state.safetensors").read_bytes() == before
+    assert not [name for name in tiny.files_in(run.run) if ".part-" in name]
+    train(run, resume=True)
+    assert_same_run(straight, run)
+
+
+def test_leftovers_of_killed_writers_are_removed(job: MakeJob) -> None:
+    run = job()
+    with pytest.raises(KeyboardInterrupt):
+        train(run, observe=stop_at(3))
+    for folder in (run.run, run.run / "best"):
+        (folder / ".part-1-abcd-state.safetensors").write_bytes(b"half")
+    train(run, resume=True)
+    assert not [name for name in tiny.files_in(run.run) if ".part-" in name]
+    (run.run / "last" / ".part-1-abcd-model.json").write_bytes(b"half")
+    train(run, resume=True)  # a finished one is tidied, too
+    assert not [name for name in tiny.files_in(run.run) if ".part-" in name]
+
+
+def test_fewer_steps_than_were_done_are_refused(job: MakeJob) -> None:
+    run = job()
+    with pytest.raises(KeyboardInterrupt):
+        train(run, observe=stop_at(5))
+    with pytest.raises(ConfigError, match=r"more steps than are asked for.*5 steps done.*at most 4"):
+        train(job(steps=4), resume=True)
 
 
 def test_without_validation_cases_the_latest_counts_as_best(job: MakeJob) -> None:

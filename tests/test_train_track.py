@@ -77,6 +77,7 @@ def test_a_log_with_fewer_columns_is_taken_up(tmp_path: Path) -> None:
     [
         "12",  # of step 120
         "12,3.0",
+        "12,3.0\n",
         "x,1,1,1,1,,,,,,,\n",
         "25,3.0,1,0.1,1,1,1,1,1,1,1,0.7",  # of a Dice of 0.75: nothing but the end of the line is missing
     ],

@@ -451,6 +451,17 @@ def test_a_part_of_the_runs_split(scans: Path, model: Path, tmp_path: Path, inne
         segment(scans, tmp_path / "out", model=run / inner, options=SegmentOptions(part="val"))
 
 
+def test_only_the_cases_asked_for(scans: Path, model: Path, tmp_path: Path) -> None:
+    options = SegmentOptions(pictures=False, cases=(name(2), "Elsewhere"))
+    done = segment(scans, tmp_path / "out", model=model, options=options)
+    assert [summary["case_id"] for summary in done.cases] == [name(2)]
+    run = write_run(tmp_path / "run", model, Split(train=(name(0),), val=(), test=(name(1),), seed=0))
+    with pytest.raises(LayoutError, match="none of the cases asked for"):
+        segment(scans, tmp_path / "out", model=model, options=SegmentOptions(cases=("Elsewhere",)))
+    with pytest.raises(LayoutError, match="no case here belongs to the part 'test'"):
+        segment(scans, tmp_path / "out", model=run, options=options.model_copy(update={"part": "test"}))
+
+
 def test_a_part_needs_a_split(scans: Path, model: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"has no split\.json"):
         segment(scans, tmp_path / "out", model=model, options=SegmentOptions(part="test"))

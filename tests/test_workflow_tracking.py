@@ -119,7 +119,16 @@ def test_tensorboard_by_eye(tmp_path: Path) -> None:
     assert b"| train.augment.flip | True |" in text.tensor_proto.string_val[0]
 
 
-def test_mlflow_by_eye(tmp_path: Path) -> None:
+def test_what_is_tracked_is_on_disk_at_once(tmp_path: Path) -> None:
+    with open_trackers(BOTH, tmp_path, resume=False, settings={}) as tracker:
+        for step in (10, 20):
+            tracker(report(step))
+            assert scalars(tmp_path, "gradient_norm")[-1] == metrics(tmp_path, "gradient_norm")[-1] == (step, step)
+
+
+def test_mlflow_by_eye(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trackers, "_METRICS_AT_ONCE", 4)
+    monkeypatch.setattr(trackers, "_PARAMS_AT_ONCE", 3)
     run = tmp_path / "my-run"
     track(run, range(1, 31), names=("mlflow",))
     for name, expected in EXPECTED.items():
@@ -258,7 +267,7 @@ def test_an_mlflow_that_does_not_answer_is_refused_without_its_password(tmp_path
 
 
 class Shaky:
-    """A place that is down while ``down`` is set."""
+    """A backend that is down while ``down`` is set."""
 
     def __init__(self) -> None:
         self.name, self.down, self.steps = "Shaky", False, list[int]()
@@ -294,7 +303,7 @@ def test_what_mlflow_could_not_take_comes_later(tmp_path: Path, monkeypatch: pyt
 
     def failing(self: Any, run_id: str, **more: Any) -> None:
         clock.calls += 1
-        if 0 < clock.now < 100:
+        if 0 < clock.now < 100 or clock.now == 190:
             raise OSError("the server is down")
         log_batch(self, run_id, **more)
 
@@ -304,7 +313,7 @@ def test_what_mlflow_could_not_take_comes_later(tmp_path: Path, monkeypatch: pyt
             tracker(report(step))
             clock.now += 10.0
     assert [step for step, _ in metrics(tmp_path, "loss")] == list(range(10, 210, 10))
-    assert clock.calls == 1 + 2 + 7  # at 0 s; in vain at 10 and 70 s; from 130 s on as ever
+    assert clock.calls == 1 + 2 + 7 + 1  # at 0 s; in vain at 10 and 70 s; from 130 s on as ever; at the end
 
 
 def test_the_first_and_the_latest_pictures_are_kept(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,114 @@ def test_what_does_not_change_the_result_may_change_on_resuming(
     train(store, tmp_path / "run", options=tiny.options())
     train(store, tmp_path / "run", options=tiny.options(workers=1, save_every_minutes=1.0), resume=True)
     assert [job.config.workers for job in stubbed] == [0, 1]
+
+
+def test_changes_that_are_accepted_are_noted(store: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    interrupted(store, run, tiny.options(), at=4)
+    changed = tiny.options(steps=7, learning_rate=1e-3)
+    with pytest.raises(ConfigError, match=r"train\.steps 7.*train\.steps 6.*--accept-changes"):
+        train(store, run, options=changed, resume=True)
+    done = train(store, run, options=changed, resume=True, accept_changes=True)
+    record = json.loads((run / "run.json").read_text())
+    assert record["settings"]["train"]["steps"] == 7
+    assert [entry["changes"] for entry in record["resumed"]] == [
+        {"train.learning_rate": [0.01, 0.001], "train.steps": [6, 7]}
+    ]
+    assert record["resumed"][0].keys() >= {"command", "at", "versions", "machine", "commit", "processes"}
+    steps = [line.split(",")[0] for line in (run / "log.csv").read_text().splitlines()]
+    assert steps == ["step", "3", "6", "7"] and done.spec.metrics["step"] in (3, 6, 7)
+    train(store, run, options=changed, resume=True)  # the settings are those of the run from now on
+    with pytest.raises(ConfigError, match=r"train\.steps 6"):
+        train(store, run, options=tiny.options(), resume=True)
+
+
+def test_another_division_may_be_accepted(store: Path, tmp_path: Path, stubbed: list[Any]) -> None:
+    run = tmp_path / "run"
+    train(store, run, options=tiny.options())
+    other = tiny.options().model_copy(update={"split": SplitOptions(seed=3)})
+    split = train(store, run, options=other, resume=True, accept_changes=True).split
+    assert read_split(run / "split.json") == split and stubbed[1].val_ids == split.val
+    changes = json.loads((run / "run.json").read_text())["resumed"][0]["changes"]
+    assert changes["split.seed"] == [0, 3]
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"widths": (4, 4, 8)}, r"network\.widths"),
+        ({"output": "classes"}, r"output\.kind"),
+        ({"mirror": True}, "inputs"),
+    ],
+)
+def test_what_the_weights_were_made_for_cannot_change(
+    store: Path, tmp_path: Path, stubbed: list[Any], change: dict[str, Any], name: str
+) -> None:
+    run = tmp_path / "run"
+    train(store, run, options=tiny.options())
+    before = (run / "run.json").read_bytes()
+    with pytest.raises(ConfigError, match=name) as refused:
+        train(store, run, options=tiny.options().model_copy(update=change), resume=True, accept_changes=True)
+    assert "--accept-changes" not in str(refused.value) and (run / "run.json").read_bytes() == before
+
+
+def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    record = json.loads(path.read_text())
+    change(record)
+    path.write_text(json.dumps(record))
+
+
+def test_other_versions_and_threads_are_warned_of(
+    store: Path, tmp_path: Path, stubbed: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    run = tmp_path / "run"
+    train(store, run, options=tiny.options())
+    train(store, run, options=tiny.options(), resume=True)
+    assert caplog.messages == []
+    edit(run / "run.json", lambda record: record["versions"].update(torch="1.0"))
+    edit(run / "run.json", lambda record: record["machine"].update(threads=99))
+    train(store, run, options=tiny.options(), resume=True)
+    [said] = caplog.messages
+    assert re.search(r"machine\.threads \d+ instead of 99, versions\.torch \S+ instead of 1\.0; .* last bits", said)
+
+
+def test_a_run_of_an_earlier_version_goes_on(store: Path, tmp_path: Path, stubbed: list[Any]) -> None:
+    """Its record lacks what was not known then, all of which is off unless asked for."""
+    run = tmp_path / "run"
+    train(store, run, options=tiny.options())
+
+    def as_before(record: dict[str, Any]) -> None:
+        for name in ("inputs", "prep", "teachers"):
+            record["settings"].pop(name)
+        for name in ("micro_batch", "balance", "modality_dropout", "soft_weight"):
+            record["settings"]["train"].pop(name)
+        for name in ("elastic", "low_resolution", "ghosting", "spikes", "motion"):
+            record["settings"]["train"]["augment"].pop(name)
+        for name in ("commit", "processes", "resumed", "at"):
+            record.pop(name)
+        record["data"].pop("split")
+
+    edit(run / "run.json", as_before)
+    with pytest.raises(ConfigError, match=r"train\.balance cases.*train\.balance regions"):
+        train(store, run, options=tiny.options(balance="cases"), resume=True)
+    train(store, run, options=tiny.options(), resume=True)
+    assert len(stubbed) == 2 and len(json.loads((run / "run.json").read_text())["resumed"]) == 1
+
+
+def test_a_run_of_a_later_version_is_refused_by_name(store: Path, tmp_path: Path, stubbed: list[Any]) -> None:
+    run = tmp_path / "run"
+    train(store, run, options=tiny.options())
+    edit(run / "run.json", lambda record: record["settings"]["train"].update(sharpness=2))
+    with pytest.raises(ConfigError, match=r"train\.sharpness 2"):
+        train(store, run, options=tiny.options(), resume=True)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"settings": {}, "data": 3}'])
+def test_a_record_of_something_else_is_said(store: Path, tmp_path: Path, stubbed: list[Any], content: str) -> None:
+    train(store, tmp_path / "run", options=tiny.options())
+    (tmp_path / "run" / "run.json").write_text(content)
+    with pytest.raises(FileError, match=r"run\.json does not describe a run"):
+        train(store, tmp_path / "run", options=tiny.options(), resume=True)
 
 
 def test_resuming_with_other_data_is_refused(store: Path, tmp_path: Path, stubbed: list[Any]) -> None:

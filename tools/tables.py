@@ -7,7 +7,8 @@ ends with 1 where a text differs from its JSON.
 A result is ``{"run": {...}, "evaluation": {...}}``: ``run`` holds ``title``, ``command``, ``commit``, ``seed``,
 ``steps``, ``wall_seconds``, ``machine``, ``data_fingerprint`` and ``split_fingerprint``; ``evaluation`` is the
 ``scores.json`` that ``gliamap evaluate`` writes. A bench result is what ``bench/run.py`` prints, one of detection what
-``bench/detection.py`` prints.
+``bench/detection.py`` prints, one of modalities what ``bench/modalities.py`` writes, one of processes what
+``bench/processes.py`` prints, a grid what ``bench/training.py`` prints.
 """
 
 from __future__ import annotations
@@ -194,6 +195,75 @@ def detection_table(loaded: Loaded) -> str:
     return markdown(head, rows) + "".join("\n" + line for line in foot)
 
 
+def modalities_table(loaded: Loaded) -> str:
+    """The figures of ``bench/modalities.py``: a row a subset of the modalities, Dice of both arms, means at the end."""
+    return "\n".join(_modalities_of(name, result) for name, result in loaded)
+
+
+def _modalities_of(name: str, result: Result | None) -> str:
+    """One result's table and what it rests on. A filled circle: the modality is there, an empty one: it is not."""
+    if result is None:
+        return markdown([name, "Dice"], [[NOT_RUN, NOT_RUN]])
+    modalities = result["modalities"]
+    regions = list(result["summary"][0]["with"])
+    head = [m.upper().replace("T1C", "T1c") for m in modalities]
+    head += [f"{region} {arm}" for region in regions for arm in ("without", "with")]
+    rows = []
+    for found in result["summary"]:
+        there = found["modalities"]
+        signs = ["mean", *[""] * (len(modalities) - 1)]
+        if there is not None:
+            signs = ["●" if m in there else "○" for m in modalities]
+        cells = [estimate_cell(found[arm][region], 3) for region in regions for arm in ("without", "with")]
+        rows.append([*signs, *cells])
+    runs = result["runs"]
+    steps = sorted({run["steps"] for arm in runs.values() for run in arm})
+    dropped = sorted({run["modality_dropout"] for run in runs["with"]})
+    foot = (
+        f"Dice, mean over {result['patients']} patients ({result['cases']} cases) [95 % interval]; trained without and "
+        f"with leaving modalities out of {', '.join(f'{share:.0%}' for share in dropped)} of the patches, "
+        f"{' or '.join(map(str, steps))} steps. Commit `{result['commit'][:10]}` on {result['machine']}, "
+        f"{result['device']}.\n"
+    )
+    return markdown(head, rows) + "\n" + foot
+
+
+def processes_table(loaded: Loaded) -> str:
+    """The figures of ``bench/processes.py``: a row a pair of trainings, what came of a killed process below."""
+    head = ["The same training", "Losses differ by at most", "Weights differ by at most", "Dice differs by at most"]
+    rows, foot = [], []
+    for name, result in loaded:
+        if result is None:
+            rows.append([name, *[NOT_RUN] * 3])
+            continue
+        rows += [
+            [pair["title"], *(f"{pair[of]:.1g}" for of in ("loss", "weights", "dice"))] for pair in result["pairs"]
+        ]
+        killed = result["killed"]
+        foot.append(
+            f"The killed process: the second of two, after {killed['steps_done']} of {result['steps']} steps; all was "
+            f"over after {killed['seconds_until_all_stopped']:.0f} s with exit code {killed['exit_code']}, and "
+            f"{killed['steps_saved']} steps were saved. Commit `{result['commit'][:10]}` on {result['machine']}.\n"
+        )
+    return markdown(head, rows) + "".join("\n" + line for line in foot)
+
+
+def grid_table(loaded: Loaded) -> str:
+    """The rows of ``bench/training.py`` as they are, with its note, commit and machine below."""
+    return "\n".join(_grid_of(name, result) for name, result in loaded)
+
+
+def _grid_of(name: str, result: Result | None) -> str:
+    if result is None:
+        return markdown([name, "Measured"], [[NOT_RUN, NOT_RUN]])
+    shown = [
+        [NOTHING if cell is None else f"{cell:g}" if isinstance(cell, float) else str(cell) for cell in row]
+        for row in result["rows"]
+    ]
+    foot = f"{result['note']}. Commit `{result['commit'][:10]}` on {result['machine']}.\n"
+    return markdown(result["head"], shown) + "\n" + foot
+
+
 KINDS: dict[str, Callable[[Loaded], str]] = {
     "results": results_table,
     "pooled": pooled_table,
@@ -202,6 +272,9 @@ KINDS: dict[str, Callable[[Loaded], str]] = {
     "runs": runs_table,
     "bench": bench_table,
     "detection": detection_table,
+    "grid": grid_table,
+    "modalities": modalities_table,
+    "processes": processes_table,
 }
 
 

@@ -5,7 +5,7 @@ Training and inference both go through here. Training varies a patch between the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ class NetworkInput:
     """
 
     image: NDArray[np.floating]
-    config: InputConfig = InputConfig()
+    config: InputConfig = field(default_factory=InputConfig)
     present: tuple[bool, ...] | None = None
 
     @property
@@ -45,10 +45,14 @@ def cut_channels(image: NDArray[np.floating], box: Box, config: InputConfig) -> 
     own = read_padded(image, box).astype(np.float32, copy=False)
     if not config.mirror:
         return own
-    width = image.shape[1]
-    (x0, y0, z0), (x1, y1, z1) = box.start, box.stop
-    other = read_padded(image, Box((width - x1, y0, z0), (width - x0, y1, z1)))
+    other = read_padded(image, mirrored(box, image.shape[1]))
     return np.concatenate([own, other[:, ::-1].astype(np.float32, copy=False)])
+
+
+def mirrored(box: Box, width: int) -> Box:
+    """The box of the partners of ``box`` on a grid of ``width`` voxels along X."""
+    (x0, y0, z0), (x1, y1, z1) = box.start, box.stop
+    return Box((width - x1, y0, z0), (width - x0, y1, z1))
 
 
 def with_presence(

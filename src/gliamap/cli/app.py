@@ -20,6 +20,7 @@ from gliamap.cli import (
     split_verb,
     study_verbs,
     teach_verb,
+    train_verb,
 )
 from gliamap.cli.show import plain, remark
 from gliamap.errors import GliamapError
@@ -44,7 +45,7 @@ app.command("check")(front_verbs.check)
 app.command("prepare")(data_verbs.prepare)
 app.command("split")(split_verb.split)
 app.command("plan")(plan_verb.plan)
-app.command("train")(model_verbs.train)
+app.command("train")(train_verb.train)
 app.command("cross-validate")(study_verbs.cross_validate)
 app.command("teach")(teach_verb.teach)
 app.command("segment")(model_verbs.segment)

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from gliamap.scoring.repeats import StudyScores
     from gliamap.workflows.cross_validate import CrossValidated
     from gliamap.workflows.fold_work import StudyReport
+    from gliamap.workflows.folds import Fold
 
-RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="Name of a recipe, such as 'default', or its file.")]
+RecipeName = Annotated[str, typer.Argument(help="Name of a recipe, such as 'default', or its file.")]
 Scans = Annotated[Path, typer.Argument(help="Data set that the store was prepared from, with its masks.")]
 Folds = Annotated[int | None, typer.Option(min=2, help="How many. Default: those that the data set ships, else 4.")]
 ClosedFolds = Annotated[
@@ -90,21 +91,7 @@ def cross_validate(
     )
     with remark_if_stopped("the same command goes on"), progress_bar("cross-validate") as bar:
         done = run(store, scans, out=out, options=options, observe=_watch(bar))
-    asked = [each for each in done.folds if not fold or each.number in fold]
-    if json:
-        _print_json(done)
-    elif done.scores is not None:
-        _print_scores(done.scores)
-        say(f"scores of every case in {plain(out)}")
-    elif not done.failed:
-        say(f"{count(asked, 'fold')} trained and predicted in {plain(out)}")
-        _print_next(done)
-    print_notes(done.notes)
-    if done.failed:
-        remark(f"[bold red]{len(done.failed)} of {count(asked, 'fold')} failed[/], nothing is scored")
-        for name, why in done.failed.items():
-            remark(f"  [bold]{plain(name)}[/]: {plain(why)}")
-        raise typer.Exit(1)
+    _print_study(done, [each for each in done.folds if not fold or each.number in fold], json=json)
 
 
 def _watch(bar: Callable[[float, int, str], None]) -> Callable[[StudyReport], None]:
@@ -122,6 +109,24 @@ def _watch(bar: Callable[[float, int, str], None]) -> Callable[[StudyReport], No
         bar(report.done, report.total, note)
 
     return observe
+
+
+def _print_study(done: CrossValidated, asked: list[Fold], *, json: bool) -> None:
+    """What was done; exit code 1 where a fold failed."""
+    if json:
+        _print_json(done)
+    elif done.scores is not None:
+        _print_scores(done.scores)
+        say(f"scores of every case in {plain(done.out)}")
+    elif not done.failed:
+        say(f"{count(asked, 'fold')} trained and predicted in {plain(done.out)}")
+        _print_next(done)
+    print_notes(done.notes)
+    if done.failed:
+        remark(f"[bold red]{len(done.failed)} of {count(asked, 'fold')} failed[/], nothing is scored")
+        for name, why in done.failed.items():
+            remark(f"  [bold]{plain(name)}[/]: {plain(why)}")
+        raise typer.Exit(1)
 
 
 def _print_scores(scores: StudyScores) -> None:

@@ -14,6 +14,9 @@ from typing import Any
 from gliamap.errors import FileError, OutputError
 from gliamap.io.archive import open_binary
 
+_LEFT = (".part-*", ".tmp??????")
+"""Names of temporary files: those of this module, and those that safetensors makes beside the file it was given."""
+
 _KEPT = 24  # characters of a target's name in its temporary one: a long name has no room for more
 
 
@@ -52,8 +55,9 @@ def _flush(path: Path) -> None:
 
 def remove_leftovers(folder: Path) -> None:
     """Remove what writers that were killed left in ``folder`` itself. For folders that nobody else writes to."""
-    for part in folder.glob(".part-*"):
-        _remove(part)
+    for pattern in _LEFT:
+        for part in folder.glob(pattern):
+            _remove(part)
 
 
 @contextmanager

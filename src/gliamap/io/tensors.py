@@ -24,7 +24,10 @@ def write_model(path: Path, model: nn.Module) -> None:
 
 def _write(path: Path, save: Callable[[str], None]) -> None:
     with atomic_path(path, durable=True) as part:
+        part.touch()
+        mode = part.stat().st_mode  # as the user's files are; safetensors would let nobody else read it
         try:
             save(str(part))
+            part.chmod(mode)
         except SafetensorError as error:  # its way to say that the disk is full
             raise OSError(str(error)) from error

@@ -206,8 +206,8 @@ def _normalise(facts: DataFacts) -> tuple[Literal["robust"] | None, str]:
     if not tails:
         return None, "no case has contrast to look at"
     said = (
-        f"{len(heavy)} of {len(tails)} cases looked at have intensities beyond {FAR:.0f} standard deviations, or two "
-        f"thirds of them within {NARROW} of one"
+        f"heavy tails in {len(heavy)} of {len(tails)} cases looked at (voxels beyond {FAR:g} standard deviations, or "
+        f"two thirds of all within {NARROW:g})"
     )
     return ("robust" if len(heavy) > HEAVY_SHARE * len(tails) else None), said
 
@@ -229,7 +229,8 @@ def _why_patch(facts: DataFacts, network: NetConfig, patch: Shape) -> str:
         most = LARGEST_SIDE[network.dims]
         said += "more does not fit the memory" if any(p < min(n, most) for p, n in pairs) else f"{most} is the most"
     if facts.tumours:
-        said += f"; holds the largest lesion in {facts.share_within(patch):.0%} of the cases that have one"
+        fit = facts.share_within(patch)
+        said += f"; the largest lesion of {'every case' if fit == 1 else f'{fit:.0%} of the cases'} fits into it"
     return said
 
 

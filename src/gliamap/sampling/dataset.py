@@ -12,12 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from gliamap.boxes import Box, read_padded
 from gliamap.config import ModelSpec, OutputConfig, TrainConfig
-from gliamap.inputs import cut_channels, with_presence
+from gliamap.inputs import cut_channels, mirrored, with_presence
+from gliamap.io.pages import announce
 from gliamap.io.soft import STEPS, open_soft
 from gliamap.io.store import StoreEntry, read_case
 from gliamap.labels import LabelMap, encode_classes, encode_regions
@@ -67,6 +69,8 @@ class PatchDataset(Dataset[Patch]):
         case = read_case(self._store, case_id)
         assert case.labels is not None
         box = choose_box(rng, case.record.shape, config.patch, case.index, want)
+        self._announce(case.image, box)
+        announce(case.labels, box)
         image = torch.from_numpy(cut_channels(case.image, box, self._inputs))
         labels = torch.from_numpy(read_padded(case.labels, box))
         drawn = draw_augmentation(rng, config.augment, self._modalities, config.patch)
@@ -74,6 +78,11 @@ class PatchDataset(Dataset[Patch]):
         present = draw_present(rng, self._modalities, config.modality_dropout)
         shown = torch.from_numpy(with_presence(image.numpy(), present, self._inputs))
         return Patch(shown, torch.from_numpy(encode_target(labels.numpy(), self._output)), soft)
+
+    def _announce(self, image: NDArray[np.floating], box: Box) -> None:
+        announce(image, box)
+        if self._inputs.mirror:
+            announce(image, mirrored(box, image.shape[1]))
 
     def _read_soft(self, case_id: str, box: Box) -> Tensor | None:
         if self._soft is None:

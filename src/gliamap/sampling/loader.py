@@ -6,12 +6,13 @@ the micro-batches r, r + n, ... So the patches of a step do not depend on how ma
 
 from __future__ import annotations
 
+import ctypes
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ from gliamap.sampling.dataset import Patch, PatchDataset
 
 _ASKING_TO_STOP = (signal.SIGINT, signal.SIGTERM)
 _AHEAD = 4  # micro-batches that each worker keeps ready
+_TRIM_EVERY = 10  # micro-batches; after each one, a patch would take a third longer
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +105,7 @@ class Feed:
             _Sheltered(dataset),
             batch_sampler=_Numbers(share, first_step, config.steps),
             num_workers=config.workers,
-            collate_fn=partial(_collate, flat=config.patch[2] == 1),
+            collate_fn=_Collate(flat=config.patch[2] == 1),
             prefetch_factor=_AHEAD if config.workers else None,
             pin_memory=device.type == "cuda",
             worker_init_fn=_leave_signals_to_parent,
@@ -133,6 +135,7 @@ class Feed:
                 remedy="if memory ran out, use fewer --workers or a smaller --patch; then go on with --resume",
             ) from error
         if isinstance(loaded, GliamapError):
+            self._upcoming = iter(())  # ends the workers now, not when the error is forgotten
             raise loaded
         return None if loaded is None else loaded.to(self._device)
 
@@ -199,32 +202,52 @@ def _started(loader: DataLoader[Patch | GliamapError]) -> Iterator[Batch | Gliam
 
 
 def _leave_signals_to_parent(_: int) -> None:
-    """Ctrl-C reaches every process of a terminal's job; the training alone answers, and ends its workers by SIGTERM."""
+    """Ctrl-C reaches every process of a terminal's job; the training alone answers, and ends its workers by SIGTERM.
+
+    torchrun sends SIGTERM to the whole group: a worker leaves it, so that the step can be finished.
+    """
+    os.setpgrp()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _ASKING_TO_STOP)
 
 
-def _collate(patches: list[Patch | GliamapError], *, flat: bool) -> Batch | GliamapError:
-    """Stack patches, without their Z where ``flat``; the first error where there is one.
+class _Collate:
+    """Stacks patches, without their Z where ``flat``; gives the first error where there is one.
 
-    A worker puts them into shared memory here, where an error can still be handed over.
+    A worker puts batches into shared memory here, where an error can still be handed over, and returns freed memory
+    to the system now and then: what lives on between large blocks lets the heap grow to several times its need.
     """
 
-    def stacked(parts: list[Tensor]) -> Tensor:
-        whole = torch.stack(parts)
-        return whole[..., 0] if flat else whole
+    def __init__(self, *, flat: bool) -> None:
+        self._flat = flat
+        self._made = 0
 
-    sound = []
-    for patch in patches:
-        if isinstance(patch, GliamapError):
-            return patch
-        sound.append(patch)
-    soft = [patch.soft for patch in sound if patch.soft is not None]
-    images, targets = stacked([patch.image for patch in sound]), stacked([patch.target for patch in sound])
-    batch = Batch(images, targets, stacked(soft) if soft else None)
+    def __call__(self, patches: list[Patch | GliamapError]) -> Batch | GliamapError:
+        sound = []
+        for patch in patches:
+            if isinstance(patch, GliamapError):
+                return patch
+            sound.append(patch)
+        soft = [patch.soft for patch in sound if patch.soft is not None]
+        images, targets = self._stack([patch.image for patch in sound]), self._stack([patch.target for patch in sound])
+        batch = Batch(images, targets, self._stack(soft) if soft else None)
+        if get_worker_info() is None:
+            return batch
+        self._made += 1
+        if self._made % _TRIM_EVERY == 0 and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):  # glibc has it
+            libc.malloc_trim(0)
+        return _shared(batch)
+
+    def _stack(self, parts: list[Tensor]) -> Tensor:
+        whole = torch.stack(parts)
+        return whole[..., 0] if self._flat else whole
+
+
+def _shared(batch: Batch) -> Batch | TrainingError:
+    """The batch in shared memory, or the error that there is no room."""
     try:
-        return batch if get_worker_info() is None else batch.share_memory()
+        return batch.share_memory()
     except RuntimeError as error:
         return TrainingError(
             "a process that loads patches found no room in shared memory",

@@ -25,6 +25,8 @@ from gliamap.training.devices import Devices, PeerLost
 _PATIENCE = 2.0
 """Seconds from the loss of another process to the error here: torchrun shall hear of the first error first."""
 
+_EXCHANGE = re.compile(r"gloo|nccl|connection|socket|peer", re.IGNORECASE)
+
 
 class FabricDevices(Devices):
     """One of the processes that torchrun started; made once a process, before anything else of a training.
@@ -106,7 +108,7 @@ def _others_at_hand() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if not _speaks_of_connection(error):
+        if not _is_of_exchange(error):
             raise
         time.sleep(_PATIENCE)
         raise PeerLost(
@@ -116,5 +118,6 @@ def _others_at_hand() -> Iterator[None]:
         ) from error
 
 
-def _speaks_of_connection(error: RuntimeError) -> bool:
-    return not isinstance(error, torch.OutOfMemoryError)
+def _is_of_exchange(error: RuntimeError) -> bool:
+    """The error tells of the connection: gloo's have no type of their own."""
+    return isinstance(error, torch.distributed.DistError) or bool(_EXCHANGE.search(str(error)))

@@ -67,9 +67,10 @@ class Stop:
 
 @contextmanager
 def stoppable(devices: Devices | None = None) -> Iterator[Stop]:
-    """Listen to the signals inside the block, in the main thread; ``devices`` where several processes are to stop together.
+    """Listen to the signals inside the block, in the main thread.
 
-    A signal that is ignored, or that somebody else listens to, is left alone.
+    ``devices``: where several processes share the training, see :class:`Stop`. A signal that is ignored, or that
+    somebody else listens to, is left alone.
     """
     stop = Stop(devices or Devices())
     before = {}

@@ -16,6 +16,7 @@ from gliamap.scoring.repeats import FoldScores, StudyScores, study_as_json, stud
 from gliamap.sources.layout import summarise
 from gliamap.sources.masks import scan_with_masks
 from gliamap.sources.splits import read_split, write_split
+from gliamap.training.devices import Devices
 from gliamap.training.stop import stoppable
 from gliamap.workflows.evaluate import EvaluateOptions, evaluate
 from gliamap.workflows.failures import check_folder
@@ -190,7 +191,7 @@ def _side_by_side(tasks: Sequence[FoldTask], jobs: int, tell: Callable[[StudyRep
     failed: dict[str, str] = {}
     done = 0
     tell(StudyReport("train", f"{jobs} folds side by side", 0, 1), 0)
-    with stoppable():
+    with stoppable(Devices()):
         for number, why in in_parallel(do_fold_apart, [replace(t, threads=threads) for t in tasks], workers=jobs):
             name = tasks[number].fold.name
             done += 1

@@ -58,9 +58,11 @@ def do_fold(task: FoldTask, tell: Observe = lambda _: None) -> str:
     What nobody foresaw leaves its traceback in ``error.txt``: a fold may take hours, and is not soon repeated.
     """
     fold = task.fold
+    unforeseen = fold.folder / "error.txt"
     with alone(fold.folder / ".lock") as free:
         if not free:
             return "another process is at it"
+        unforeseen.unlink(missing_ok=True)
         try:
             if not fold.trained:
                 _train(task, tell)
@@ -68,8 +70,8 @@ def do_fold(task: FoldTask, tell: Observe = lambda _: None) -> str:
         except GliamapError as error:
             return reason_of(error)
         except Exception as error:
-            write_text(fold.folder / "error.txt", traceback.format_exc())
-            return f"{reason_of(error)}; see {fold.folder / 'error.txt'}"
+            write_text(unforeseen, traceback.format_exc())
+            return f"{reason_of(error)}; see {unforeseen}"
     return ""
 
 

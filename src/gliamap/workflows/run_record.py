@@ -137,7 +137,7 @@ def _filled(settings: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, An
 
     Its preparation is that of the store's cases, which the data's fingerprint covers.
     """
-    known: dict[str, Any] = {"prep": new["prep"], **settings}
+    known: dict[str, Any] = {"prep": new["prep"], "teachers": [], **settings}
     for name, kind in _KINDS.items():
         with suppress(ValidationError):  # of a later version: what this one does not know differs, and is named
             known[name] = kind.model_validate(known.get(name, {})).model_dump(mode="json")

@@ -1,4 +1,4 @@
-"""TensorBoard and MLflow, each as a place that takes figures and pictures of a training. Both are extras."""
+"""TensorBoard and MLflow, each as a backend that takes figures and pictures of a training. Both are extras."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _PARAMS_AT_ONCE = 100
 _METRICS_AT_ONCE = 1000
 
 
-class Place(Protocol):
+class Backend(Protocol):
     """Where figures go. Entered before the training, left after it, with its error where it ended with one."""
 
     name: str
@@ -53,14 +53,14 @@ class Place(Protocol):
         """Take the figures of a step and a PNG. Any exception means that they were not taken."""
 
 
-class TensorBoardPlace:
+class TensorBoardBackend:
     """Event files in ``run/tensorboard``. What they hold of the first step written and later ones is purged."""
 
     name = "TensorBoard"
 
     def __init__(self, run: Path, settings: Mapping[str, Any]) -> None:
         with _quiet():
-            _import("tensorboard", "TensorBoard", "tensorboard")
+            _import("tensorboard", "TensorBoard")
             self._make_writer = import_module("torch.utils.tensorboard").SummaryWriter
         self._folder = run / "tensorboard"
         self._settings = settings
@@ -93,7 +93,7 @@ class TensorBoardPlace:
         return writer
 
 
-class MlflowPlace:
+class MlflowBackend:
     """A run in MLflow: on the server of ``MLFLOW_TRACKING_URI`` where that is set, else in ``run/mlruns``.
 
     Its id is kept in ``run/mlflow.json``. MLflow cannot take figures back: a resumed training, which repeats steps
@@ -107,7 +107,7 @@ class MlflowPlace:
         for key, value in _MLFLOW_PATIENCE.items():
             os.environ.setdefault(key, value)
         with _quiet():
-            self._mlflow: Any = _import("mlflow", "MLflow", "mlflow")
+            self._mlflow: Any = _import("mlflow", "MLflow")
             self._entities: Any = import_module("mlflow.entities")
         self._run = run.resolve()
         self._store = self._run / "mlruns"
@@ -203,13 +203,12 @@ class MlflowPlace:
         return str(found.experiment_id)
 
 
-def _import(module: str, title: str, extra: str) -> Any:
+def _import(package: str, title: str) -> Any:
     try:
-        return import_module(module)
+        return import_module(package)
     except ImportError as error:
-        raise ConfigError(
-            f"{title} is not installed", found=str(error), remedy=f"pip install 'gliamap[{extra}]'"
-        ) from error
+        remedy = f"pip install 'gliamap[{package}]'"
+        raise ConfigError(f"{title} is not installed", found=str(error), remedy=remedy) from error
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from gliamap.report.example import draw_example
 from gliamap.training.progress import Example, StepReport
 from gliamap.training.track import LOG_EVERY
 from gliamap.volume import Grid
-from gliamap.workflows.trackers import MlflowPlace, Place, TensorBoardPlace, plain
+from gliamap.workflows.trackers import Backend, MlflowBackend, TensorBoardBackend, plain
 from gliamap.workflows.unchanged import flatten
 
 logger = logging.getLogger(__name__)
@@ -40,25 +40,25 @@ class Tracker:
     goes with them where :func:`save_example` has drawn it.
     """
 
-    def __init__(self, run: Path, places: Sequence[Place]) -> None:
+    def __init__(self, run: Path, backends: Sequence[Backend]) -> None:
         self._run = run
-        self._places = places
+        self._backends = backends
         self._failing: set[str] = set()
         self._stages: dict[str, float] = {}
 
     def __enter__(self) -> Self:
         """``ConfigError`` where MLflow does not answer."""
         with ExitStack() as stack:
-            for place in self._places:
-                stack.enter_context(place)
+            for backend in self._backends:
+                stack.enter_context(backend)
             stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for place in self._places:
-            self._attempt(place, partial(place.__exit__, kind, error, trace))
+        for backend in self._backends:
+            self._attempt(backend, partial(backend.__exit__, kind, error, trace))
 
     def __call__(self, report: StepReport) -> None:
         """Take a report. A tracker that fails is warned of, and does not stop the training."""
@@ -70,18 +70,18 @@ class Tracker:
         self._stages = {}
         path = _picture(self._run, report.step)
         picture = path if report.example is not None and path.is_file() else None
-        for place in self._places:
-            self._attempt(place, partial(place.write, report.step, values, picture))
+        for backend in self._backends:
+            self._attempt(backend, partial(backend.write, report.step, values, picture))
 
-    def _attempt(self, place: Place, action: Callable[[], None]) -> None:
+    def _attempt(self, backend: Backend, action: Callable[[], None]) -> None:
         try:
             action()
         except Exception as error:  # whatever those libraries raise, the training is worth more
-            if place.name not in self._failing:
-                logger.warning("%s takes nothing at present: %s; log.csv has all figures", place.name, plain(error))
-            self._failing.add(place.name)
+            if backend.name not in self._failing:
+                logger.warning("%s takes nothing at present: %s; log.csv has all figures", backend.name, plain(error))
+            self._failing.add(backend.name)
         else:
-            self._failing.discard(place.name)
+            self._failing.discard(backend.name)
 
 
 def open_trackers(names: Sequence[TrackerName], run: Path, *, resume: bool, settings: Mapping[str, Any]) -> Tracker:
@@ -91,9 +91,9 @@ def open_trackers(names: Sequence[TrackerName], run: Path, *, resume: bool, sett
     entered. ``ConfigError`` where a package is not installed.
     """
     flat = flatten(settings)
-    makers: Mapping[TrackerName, Callable[[], Place]] = {
-        "tensorboard": lambda: TensorBoardPlace(run, flat),
-        "mlflow": lambda: MlflowPlace(run, flat, resume=resume),
+    makers: Mapping[TrackerName, Callable[[], Backend]] = {
+        "tensorboard": lambda: TensorBoardBackend(run, flat),
+        "mlflow": lambda: MlflowBackend(run, flat, resume=resume),
     }
     return Tracker(run, [makers[name]() for name in dict.fromkeys(names)])
 

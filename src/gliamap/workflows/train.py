@@ -91,6 +91,7 @@ def train(
     record = describe_run(info, split, options.split, spec, config)
     record["settings"]["teachers"] = list(taught.teachers) if taught else []
     record |= {"recipe": options.name, "leaky": options.leaky}
+    trackers = open_trackers(options.track, run, resume=resume, settings=record["settings"])
     _check_alike(devices, record)
     with devices.first_ahead():
         if devices.writes and resume and (run / "run.json").is_file():
@@ -101,7 +102,7 @@ def train(
     if not devices.writes:
         best = run_training(job, resume=resume, devices=devices)
         return Trained(run, best, split, first=False)
-    with open_trackers(options.track, run, resume=resume, settings=record["settings"]) as tracker:
+    with trackers as tracker:
         best = run_training(job, resume=resume, devices=devices, observe=observers(run, tracker, observe))
     return Trained(run, best, split)
 

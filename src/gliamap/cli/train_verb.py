@@ -1,0 +1,253 @@
+"""The verb train."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from gliamap.cli.data_verbs import Json
+from gliamap.cli.show import count, plain, print_json, progress_bar, remark, remark_if_stopped, say
+
+if TYPE_CHECKING:
+    from gliamap.training.progress import StepReport
+    from gliamap.workflows.train import Trained, TrainOptions
+
+_DIVISION, _NETWORK, _LEARNING, _RUN = "How cases are divided", "The network", "How it learns", "The run"
+
+
+class Tracker(StrEnum):
+    """Where figures can go beside the run's folder; an enum because typer takes no list of literals."""
+
+    TENSORBOARD = "tensorboard"
+    MLFLOW = "mlflow"
+
+
+FromRecipe = Annotated[
+    str,
+    typer.Option(
+        "--recipe",
+        help="Settings to start from: default, volumes, slices, strong, any-modality, "
+        "small-lesions, or a file (gliamap plan). Other options come first.",
+    ),
+]
+LessonsFolder = Annotated[Path | None, typer.Option(help="Learn from teachers, too: what gliamap teach wrote.")]
+
+TestFold = Annotated[
+    int | None,
+    typer.Option(
+        help="Fold to test on, of the data set's own. Default: a share of the patients.", rich_help_panel=_DIVISION
+    ),
+]
+TestShare = Annotated[
+    float | None,
+    typer.Option(min=0, max=0.9, help="Patients to test on. Default: 0.2; 0 for none.", rich_help_panel=_DIVISION),
+]
+ValShare = Annotated[
+    float | None,
+    typer.Option(min=0, max=0.9, help="Others to validate on. Default: 0.1.", rich_help_panel=_DIVISION),
+]
+ClosedFolds = Annotated[
+    list[int] | None, typer.Option(help="Fold to use for nothing at all; repeatable.", rich_help_panel=_DIVISION)
+]
+SplitFile = Annotated[
+    Path | None, typer.Option(help="Divide the cases as this file of gliamap split does.", rich_help_panel=_DIVISION)
+]
+Leaky = Annotated[
+    bool,
+    typer.Option(
+        "--leaky", help="Take a --split that tears patients apart, or --lessons that leak.", rich_help_panel=_DIVISION
+    ),
+]
+
+Network = Annotated[str | None, typer.Option(help="dynunet (default) or unet.", rich_help_panel=_NETWORK)]
+Dims = Annotated[
+    int | None, typer.Option(min=2, max=3, help="2 (slices) or 3. Default: as the data.", rich_help_panel=_NETWORK)
+]
+Widths = Annotated[
+    str | None,
+    typer.Option(
+        help="Feature channels a level. Default: 16,32,64,128,256; twice that in 2D.", rich_help_panel=_NETWORK
+    ),
+]
+OutputKind = Annotated[
+    Literal["regions", "classes"] | None,
+    typer.Option(help="Overlapping WT/TC/ET (default), or the convention's labels.", rich_help_panel=_NETWORK),
+]
+Patch = Annotated[
+    tuple[int, int, int] | None,
+    typer.Option(help="Patch size X Y Z (Z = 1 for slices). Default: as the data.", rich_help_panel=_NETWORK),
+]
+
+Steps = Annotated[int | None, typer.Option(help="Optimiser steps. Default: 1000.", rich_help_panel=_LEARNING)]
+BatchSize = Annotated[int | None, typer.Option(help="Patches a step. Default: 2; 16 in 2D.", rich_help_panel=_LEARNING)]
+MicroBatch = Annotated[
+    int | None,
+    typer.Option(
+        help="Patches at once, to fit into memory; gradients are added up. Default: all.", rich_help_panel=_LEARNING
+    ),
+]
+Rate = Annotated[float | None, typer.Option(help="Highest learning rate. Default: 0.001.", rich_help_panel=_LEARNING)]
+Optimiser = Annotated[Literal["adamw", "sgd"] | None, typer.Option(help="Default: adamw.", rich_help_panel=_LEARNING)]
+Schedule = Annotated[Literal["cosine", "poly"] | None, typer.Option(help="Default: cosine.", rich_help_panel=_LEARNING)]
+Precision = Annotated[
+    Literal["fp32", "bf16"] | None, typer.Option(help="Default: bf16 autocast.", rich_help_panel=_LEARNING)
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(min=0, help="Seed of split, weights and patches. Default: 0.", rich_help_panel=_LEARNING),
+]
+
+ValidateEvery = Annotated[
+    int | None, typer.Option(help="Steps between validations. Default: 250.", rich_help_panel=_RUN)
+]
+SaveEvery = Annotated[
+    float | None, typer.Option(help="Minutes between saves for --resume. Default: 5.", rich_help_panel=_RUN)
+]
+Workers = Annotated[int | None, typer.Option(help="Processes that load patches. Default: 1.", rich_help_panel=_RUN)]
+Track = Annotated[
+    list[Tracker] | None,
+    typer.Option(help="Send figures and pictures there, too; repeatable.", rich_help_panel=_RUN),
+]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Go on where the run in --out stopped, if it began; say all else as before.",
+        rich_help_panel=_RUN,
+    ),
+]
+Accept = Annotated[
+    bool,
+    typer.Option(
+        "--accept-changes", help="Resume although settings or cases differ; run.json notes it.", rich_help_panel=_RUN
+    ),
+]
+
+
+def train(
+    store: Annotated[Path, typer.Argument(help="Prepared data set (gliamap prepare).")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.")],
+    recipe: FromRecipe = "default",
+    lessons: LessonsFolder = None,
+    test_fold: TestFold = None,
+    test_share: TestShare = None,
+    val_share: ValShare = None,
+    closed_fold: ClosedFolds = None,
+    split: SplitFile = None,
+    leaky: Leaky = False,
+    network: Network = None,
+    dims: Dims = None,
+    widths: Widths = None,
+    output: OutputKind = None,
+    patch: Patch = None,
+    steps: Steps = None,
+    batch: BatchSize = None,
+    micro_batch: MicroBatch = None,
+    learning_rate: Rate = None,
+    optimiser: Optimiser = None,
+    schedule: Schedule = None,
+    precision: Precision = None,
+    seed: Seed = None,
+    validate_every: ValidateEvery = None,
+    save_every: SaveEvery = None,
+    workers: Workers = None,
+    track: Track = None,
+    resume: Resume = False,
+    accept_changes: Accept = False,
+    json: Json = False,
+) -> None:
+    """Train a network on a prepared data set.
+
+    Patients are divided into training, validation and test. After Ctrl-C, the same command with --resume goes on.
+
+    Examples:
+
+    gliamap train store -o run
+
+    gliamap train store -o run --test-fold 3 --steps 5000 --network unet
+
+    gliamap train store -o run --recipe strong --steps 5000
+    """
+    options = _options(locals())
+    from gliamap.workflows.train import train as run
+
+    with remark_if_stopped(f"the same command with --resume goes on in {plain(out)}"), progress_bar("train") as bar:
+        observe = _watch(bar)
+        done = run(store, out, options=options, resume=resume, accept_changes=accept_changes, observe=observe)
+    _print_trained(done, json=json)
+
+
+def _options(said: Mapping[str, Any]) -> TrainOptions:
+    """The recipe's settings, and over them what was said on the command line, by the names of its options."""
+    from gliamap.config import TrainConfig
+    from gliamap.recipes.named import find_recipe
+    from gliamap.recipes.recipe import Recipe
+    from gliamap.sources.splits import SplitOptions
+    from gliamap.workflows.train import TrainOptions
+
+    given = {name: value for name, value in said.items() if value is not None}
+    if "widths" in given:
+        given["widths"] = _widths(given["widths"])
+    if "save_every" in given:
+        given["save_every_minutes"] = given["save_every"]
+    chosen = find_recipe(given["recipe"])
+    config = {"seed": 0} | chosen.config | {name: given[name] for name in TrainConfig.model_fields if name in given}
+    division: dict[str, Any] = {name: given[name] for name in ("test_fold", "test_share", "val_share") if name in given}
+    division |= {"closed_folds": tuple(given.get("closed_fold", ())), "seed": config["seed"]}
+    return TrainOptions.model_validate(
+        chosen.model_dump()
+        | {name: given[name] for name in Recipe.model_fields if name in given}
+        | {
+            "config": config,
+            "split": SplitOptions.model_validate(division),
+            "split_file": said["split"],
+            "leaky": said["leaky"],
+            "lessons": said["lessons"],
+            "track": tuple(one.value for one in given.get("track", ())),
+        }
+    )
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"'{text}' is no list of numbers such as 16,32,64,128", param_hint="--widths"
+        ) from error
+
+
+def _watch(progress: Callable[[float, int, str], None]) -> Callable[[StepReport], None]:
+    """Show a smoothed loss and the latest validation; a line of its own for each validation."""
+    loss = 0.0
+    dice = ""
+
+    def observe(report: StepReport) -> None:
+        nonlocal loss, dice
+        loss = 0.98 * loss + 0.02 * report.loss if loss else report.loss
+        if report.dice:
+            dice = " ".join(f"{region} {score:.2f}" for region, score in report.dice.items())
+            remark(f"step {report.step}: loss {loss:.3f}, validation Dice {dice}")
+        progress(report.step, report.steps, f"loss {loss:.3f} {dice}")
+
+    return observe
+
+
+def _print_trained(done: Trained, *, json: bool) -> None:
+    best, split, run = dict(done.spec.metrics), done.split, plain(done.run)
+    if json:
+        cases = {name: len(getattr(split, name)) for name in ("train", "val", "test", "left_out")}
+        print_json({"run": done.run, "best": best, "cases": cases})
+        return
+    say(f"[bold]trained[/] on {count(split.train, 'case')}; model, log and curves in {run}")
+    if best:
+        step = int(best.pop("step"))
+        scores = ", ".join(f"{name.removeprefix('validation_dice_')} {value:.3f}" for name, value in best.items())
+        say(f"best validation Dice ({count(split.val, 'case')}, step {step}): {scores}")
+    else:
+        remark("no case was left for validation: the last weights count as the best")
+    remark(f"next: gliamap segment SCANS -o masks --model {run}")
