@@ -268,8 +268,10 @@ def compare_steps(store: Path, config: TrainConfig, rounds: int, steps: int) -> 
         workers = [child.pid for child in active_children() if child.pid]
         for _ in range(rounds):
             pause(workers, paused=True)
-            seconds["bare"] += [timed(bare.take) for _ in range(steps + 1)][1:]
-            pause(workers, paused=False)
+            try:
+                seconds["bare"] += [timed(bare.take) for _ in range(steps + 1)][1:]
+            finally:
+                pause(workers, paused=False)
             for number in range(AHEAD + steps):
                 taken = timed(lambda: stepper.take(clock, stop))
                 spent = clock.take()

@@ -189,7 +189,9 @@ def test_names_with_brackets_are_printed_as_they_are(gliamap: Command, made: Pat
         ("train STORE -o out --network foo", ("no network called 'foo'", "unet")),
         ("train STORE -o out --test-fold 3", ("folds",)),
         ("train STORE -o out --split nowhere.json", ("nowhere.json",)),
-        ("train STORE -o out --resume", ("no run to resume", "without --resume")),
+        ("train STORE -o out --micro-batch 3", ("a batch of 2 patches", "--micro-batch")),
+        ("train STORE -o out --lessons nowhere", ("holds no lessons", "gliamap teach")),
+        ("teach STORE nowhere -o out", ("there is no model at nowhere",)),
         ("train STORE -o STORE", ("is a prepared data set",)),
         ("segment EMPTY -o out --model MODEL", ("EMPTY", "an empty folder")),
         ("segment STORE -o out --model MODEL", ("STORE is a prepared data set",)),
@@ -396,3 +398,14 @@ def test_ctrl_c_saves_the_state_and_the_same_command_goes_on(
     assert tiny.same(*(tiny.weights(run / "last") for run in runs))
     steps = [[row.split(",")[0] for row in (run / "log.csv").read_text().splitlines()] for run in runs]
     assert steps[0] == steps[1] == ["step", "10", "20", "30", "40", "50", "60"]
+
+
+def test_teach_then_train(gliamap: Command, made: Path, tmp_path: Path) -> None:
+    ran = gliamap(f"teach {made / 'store'} {made / 'model'} -o lessons --json")
+    assert json.loads(ran.out) == {"lessons": "lessons", "teachers": 1, "cases": 4}
+    line = f"train {made / 'store'} -o run --lessons lessons --test-share 0 --val-share 0.5 --steps 2 --json"
+    ran = gliamap(f"{line} --network unet --widths 4,8 --patch 16 16 16 --workers 0 --precision fp32")
+    assert ran.code == 0, ran
+    assert json.loads(ran.out)["cases"] == {"train": 2, "val": 2, "test": 0, "left_out": 0}
+    settings = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]
+    assert len(settings["teachers"]) == 1 and settings["network"]["widths"] == [4, 8]

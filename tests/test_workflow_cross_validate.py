@@ -21,6 +21,7 @@ import tiny
 from gliamap.errors import ConfigError, FileError, LayoutError, OutputError, TrainingError
 from gliamap.io.atomic import read_json, write_json
 from gliamap.io.checkpoint import read_spec
+from gliamap.io.lock import alone
 from gliamap.io.store import read_store
 from gliamap.labels import Region
 from gliamap.sources.splits import read_split
@@ -28,7 +29,7 @@ from gliamap.workflows import cross_validate as verb
 from gliamap.workflows import fold_work
 from gliamap.workflows.cross_validate import CrossValidated, cross_validate
 from gliamap.workflows.fold_work import StudyReport
-from gliamap.workflows.folds import CrossValidateOptions, alone, plan_folds
+from gliamap.workflows.folds import CrossValidateOptions, plan_folds
 from gliamap.workflows.prepare import prepare
 from gliamap.workflows.segment import Segmented, SegmentOptions
 from studies import CASES, PATIENTS, Stub, recipe, stubbed, write_data
@@ -333,27 +334,11 @@ def test_scans_that_lack_a_case_are_noticed_before_hours_of_training(data: Path,
     assert not (tmp_path / "out").exists()
 
 
-HOLD = """
-    import fcntl, sys, time
-    stream = open(sys.argv[1], "a")
-    fcntl.lockf(stream, fcntl.LOCK_EX)
-    print("held", flush=True)
-    time.sleep(60)
-"""
-
-
 def test_a_fold_that_another_process_is_at_is_left_to_it(data: Path, tmp_path: Path, stub: Stub) -> None:
-    lock = tmp_path / "out" / "repeat0" / "fold0" / ".lock"
-    lock.parent.mkdir(parents=True)
-    command = [sys.executable, "-c", textwrap.dedent(HOLD), str(lock)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
-        try:
-            assert other.stdout is not None and other.stdout.readline() == "held\n"
-            done = run(data, tmp_path / "out")
-            assert done.failed == {"repeat 0, fold 0": "another process is at it"}
-            assert stub.trained == ["repeat0/fold1"] and done.scores is None
-        finally:
-            other.send_signal(signal.SIGKILL)
+    with tiny.at_work_in(tmp_path / "out" / "repeat0" / "fold0"):
+        done = run(data, tmp_path / "out")
+        assert done.failed == {"repeat 0, fold 0": "another process is at it"}
+        assert stub.trained == ["repeat0/fold1"] and done.scores is None
     assert dice(run(data, tmp_path / "out")).mean == 1  # however the other one ended
 
 
@@ -362,7 +347,7 @@ def test_a_file_system_without_locks_is_no_reason_to_stop(tmp_path: Path, monkey
         raise OSError(37, "No locks available")
 
     monkeypatch.setattr("fcntl.lockf", refuse)
-    with alone(tmp_path / "a" / "lock") as free:
+    with alone(tmp_path / "a") as free:
         assert free
 
 
@@ -434,7 +419,7 @@ def test_a_stop_ends_all_folds_with_their_state_saved(data: Path, tmp_path: Path
         job.wait()
     for log in logs:
         assert log.with_name("state.safetensors").is_file()
-        with alone(log.parent.parent / ".lock") as free:
+        with alone(log.parent.parent) as free:
             assert free  # nobody is at it any more
     assert not (tmp_path / "out" / "repeat0" / "fold2" / "run").exists()
 

@@ -68,7 +68,7 @@ def test_the_run_folder_explains_itself(store: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     done = train(store, run, options=tiny.options())
     assert sorted(path.name for path in run.iterdir()) == [
-        *("best", "curves.png", "examples", "last", "log.csv", "run.json", "split.json", "state.safetensors")
+        *(".lock", "best", "curves.png", "examples", "last", "log.csv", "run.json", "split.json", "state.safetensors")
     ]
     assert done.run == run and done.split == read_split(run / "split.json") and is_finished(run)
     record = json.loads((run / "run.json").read_text())
@@ -270,6 +270,30 @@ def test_resuming_where_nothing_began_begins(store: Path, tmp_path: Path) -> Non
     train(store, tmp_path / "one", options=tiny.options())
     train(store, tmp_path / "two", options=tiny.options(), resume=True)
     assert tiny.same(tiny.weights(tmp_path / "one" / "last"), tiny.weights(tmp_path / "two" / "last"))
+
+
+def test_two_processes_do_not_train_in_one_folder(store: Path, tmp_path: Path, stubbed: list[Any]) -> None:
+    train(store, tmp_path / "run", options=tiny.options())
+    before = (tmp_path / "run" / "run.json").read_bytes()
+    with tiny.at_work_in(tmp_path / "run"), pytest.raises(OutputError, match="another process is training in"):
+        train(store, tmp_path / "run", options=tiny.options(), resume=True)
+    assert (tmp_path / "run" / "run.json").read_bytes() == before and len(stubbed) == 1
+    train(store, tmp_path / "run", options=tiny.options(), resume=True)  # the other one was killed
+    assert len(stubbed) == 2
+
+
+def test_a_run_that_is_trained_for_longer_is_not_finished(store: Path, tmp_path: Path) -> None:
+    train(store, tmp_path / "run", options=tiny.options())
+
+    def stop(report: StepReport) -> None:
+        raise KeyboardInterrupt
+
+    longer = tiny.options(steps=9)
+    with pytest.raises(KeyboardInterrupt):
+        train(store, tmp_path / "run", options=longer, resume=True, accept_changes=True, observe=stop)
+    assert not is_finished(tmp_path / "run")
+    train(store, tmp_path / "run", options=longer, resume=True)
+    assert is_finished(tmp_path / "run")
 
 
 def test_a_damaged_state_is_said(store: Path, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -144,6 +146,19 @@ def listening_to_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def at_work_in(folder: Path) -> Iterator[None]:
+    """Another process holds the lock of ``folder`` during the block; then it is killed."""
+    code = "import sys, time; from pathlib import Path; from gliamap.io.lock import alone"
+    code += "\nwith alone(Path(sys.argv[1])):\n    print('held', flush=True)\n    time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True) as other:
+        try:
+            assert other.stdout is not None and other.stdout.readline() == "held\n"
+            yield
+        finally:
+            other.kill()
 
 
 def files_in(folder: Path) -> list[str]:

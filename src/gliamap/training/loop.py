@@ -72,6 +72,8 @@ def train(
     progress = learner.progress
     if progress.step == config.steps and not progress.pending and (job.run / "last" / "model.json").is_file():
         return read_spec(job.run / "best")
+    if devices.writes:
+        (job.run / "last" / "model.json").unlink(missing_ok=True)  # of a run that is trained for longer now
     dataset, held_out = _cases(job)
     clock = Clock()
     started = time.monotonic() - progress.seconds

@@ -11,6 +11,7 @@ from typing import Any
 
 from gliamap.errors import ConfigError, FileError
 from gliamap.io.atomic import read_json, write_json, write_text
+from gliamap.io.lock import alone
 from gliamap.io.store import StoreInfo, read_store
 from gliamap.scoring.repeats import FoldScores, StudyScores, study_as_json, study_rows, summarise_study
 from gliamap.sources.layout import summarise
@@ -21,7 +22,7 @@ from gliamap.training.stop import stoppable
 from gliamap.workflows.evaluate import EvaluateOptions, evaluate
 from gliamap.workflows.failures import check_folder
 from gliamap.workflows.fold_work import FoldTask, Observe, StudyReport, check_fold, do_fold, do_fold_apart
-from gliamap.workflows.folds import CrossValidateOptions, Fold, alone, plan_folds
+from gliamap.workflows.folds import CrossValidateOptions, Fold, plan_folds
 from gliamap.workflows.parallel import default_workers, in_parallel
 from gliamap.workflows.run_record import versions
 from gliamap.workflows.unchanged import check_unchanged
@@ -126,7 +127,7 @@ def _settle_study(out: Path, info: StoreInfo, folds: Sequence[Fold], options: Cr
     if options.gather and not path.is_file():
         raise FileError(f"{out} holds no study to gather", expected=STUDY, remedy="train first, without --gather")
     record = _record(info, folds, options)
-    with alone(out / ".study.lock", wait=True):
+    with alone(out, wait=True):
         if path.is_file():
             _check_same(out, read_json(path), record)
         for fold in folds:

@@ -13,12 +13,13 @@ import torch
 
 from gliamap.errors import CasesFailed, ConfigError, GliamapError
 from gliamap.io.atomic import write_text
+from gliamap.io.lock import alone
 from gliamap.io.store import read_store
 from gliamap.sources.splits import SplitOptions
 from gliamap.training.loop import Job, check_job
 from gliamap.training.progress import StepReport
 from gliamap.workflows.failures import reason_of
-from gliamap.workflows.folds import CrossValidateOptions, Fold, alone
+from gliamap.workflows.folds import CrossValidateOptions, Fold
 from gliamap.workflows.segment import SegmentOptions, segment
 from gliamap.workflows.train import TrainOptions, open_devices, plan, train
 
@@ -59,7 +60,7 @@ def do_fold(task: FoldTask, tell: Observe = lambda _: None) -> str:
     """
     fold = task.fold
     unforeseen = fold.folder / "error.txt"
-    with alone(fold.folder / ".lock") as free:
+    with alone(fold.folder) as free:
         if not free:
             return "another process is at it"
         unforeseen.unlink(missing_ok=True)

@@ -1,11 +1,8 @@
-"""The folds of a cross-validation: which cases each holds out, where it lies, how far it is, who is at it."""
+"""The folds of a cross-validation: which cases each holds out, where it lies, how far it is."""
 
 from __future__ import annotations
 
-import errno
-import fcntl
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -151,20 +148,3 @@ def _in_words(own: Sequence[int], options: CrossValidateOptions, count: int) -> 
     if own:
         return f"the data set's own folds {', '.join(map(str, own))}{closed}"
     return f"{count} folds drawn by patient, alike in tumour size and enhancement{closed}"
-
-
-@contextmanager
-def alone(path: Path, *, wait: bool = False) -> Iterator[bool]:
-    """Be the only process in the block that holds the file ``path``; false where another one does and ``wait`` is not.
-
-    The system lets go of it when the process ends, however it ends: nothing is left to clear away. A file system
-    without locks is taken as it is, because a lock only guards against a slip here.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as stream:
-        try:
-            fcntl.lockf(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            free = True
-        except OSError as error:
-            free = error.errno not in (errno.EACCES, errno.EAGAIN)
-        yield free

@@ -8,8 +8,8 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -31,6 +31,7 @@ from gliamap.config import (
 )
 from gliamap.errors import ConfigError, FileError, OutputError
 from gliamap.io.atomic import read_json, write_json
+from gliamap.io.lock import alone
 from gliamap.io.store import StoreInfo
 from gliamap.sources.splits import Split, SplitOptions, fingerprint, read_split, write_split
 from gliamap.workflows.failures import check_folder
@@ -77,6 +78,27 @@ def describe_run(
         **_circumstances(),
         "resumed": [],
     }
+
+
+@contextmanager
+def claimed(
+    run: Path, record: Mapping[str, Any], split: Split, *, resume: bool, accept_changes: bool = False
+) -> Iterator[None]:
+    """Begin the run, or go on with it where there is one and ``resume`` is set; the block has its folder for itself.
+
+    ``OutputError`` where another process trains there; else as of :func:`begin` and :func:`go_on`.
+    """
+    going_on = resume and (run / "run.json").is_file()
+    if not going_on:
+        begin(run, record, split)
+    with alone(run) as free:
+        if not free:
+            raise OutputError(
+                f"another process is training in {run}", remedy="wait for it, or choose another folder for this run"
+            )
+        if going_on:
+            go_on(run, record, split, accept_changes=accept_changes)
+        yield
 
 
 def begin(run: Path, record: Mapping[str, Any], split: Split) -> None:

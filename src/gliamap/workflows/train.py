@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,7 +27,7 @@ from gliamap.training.devices import Devices
 from gliamap.training.loop import Job, check_job
 from gliamap.training.loop import train as run_training
 from gliamap.workflows.failures import plain_settings
-from gliamap.workflows.run_record import begin, describe_run, go_on, versions
+from gliamap.workflows.run_record import claimed, describe_run, versions
 from gliamap.workflows.teach import check_lessons
 from gliamap.workflows.tracking import Observer, TrackerName, observers, open_trackers
 
@@ -93,18 +94,17 @@ def train(
     record |= {"recipe": options.name, "leaky": options.leaky}
     trackers = open_trackers(options.track, run, resume=resume, settings=record["settings"])
     _check_alike(devices, record)
-    with devices.first_ahead():
-        if devices.writes and resume and (run / "run.json").is_file():
-            go_on(run, record, split, accept_changes=accept_changes)
-        elif devices.writes:
-            begin(run, record, split)
-    _check_shared(devices, run)
-    if not devices.writes:
-        best = run_training(job, resume=resume, devices=devices)
-        return Trained(run, best, split, first=False)
-    with trackers as tracker:
-        best = run_training(job, resume=resume, devices=devices, observe=observers(run, tracker, observe))
-    return Trained(run, best, split)
+    with ExitStack() as held:
+        with devices.first_ahead():
+            if devices.writes:
+                held.enter_context(claimed(run, record, split, resume=resume, accept_changes=accept_changes))
+        _check_shared(devices, run)
+        if not devices.writes:
+            best = run_training(job, resume=resume, devices=devices)
+        else:
+            tracker = held.enter_context(trackers)
+            best = run_training(job, resume=resume, devices=devices, observe=observers(run, tracker, observe))
+    return Trained(run, best, split, first=devices.writes)
 
 
 def _check_alike(devices: Devices, record: Mapping[str, Any]) -> None:
