@@ -72,8 +72,6 @@ def train(
     progress = learner.progress
     if progress.step == config.steps and not progress.pending and (job.run / "last" / "model.json").is_file():
         return read_spec(job.run / "best")
-    if devices.writes:
-        (job.run / "last" / "model.json").unlink(missing_ok=True)  # of a run that is trained for longer now
     dataset, held_out = _cases(job)
     clock = Clock()
     started = time.monotonic() - progress.seconds
@@ -160,6 +158,7 @@ class _Keeper:
         self._saved_at = time.monotonic()
         self._stages: dict[str, float] = {}
         if self._writes:
+            (job.run / "last" / "model.json").unlink(missing_ok=True)  # of a run that is trained for longer now
             kept = learner.progress.step - learner.progress.pending
             self._log = CsvLog(job.run / "log.csv", job.spec.output.regions, keep_until=kept)
 
