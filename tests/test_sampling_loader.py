@@ -98,15 +98,6 @@ def test_a_batch_that_cannot_be_shared_is_refused(batch: int, micro_batch: int |
         make_share(config(batch=batch, micro_batch=micro_batch), 0, processes)
 
 
-def test_halved_micro_batches_hold_the_same_patches() -> None:
-    share = Share(batch=8, size=4)
-    halved = share.halved()
-    assert halved == Share(batch=8, size=2)
-    assert [n for numbers in halved.numbers(3) for n in numbers] == [n for ns in share.numbers(3) for n in ns]
-    assert Share(batch=3, size=3).halved() is None
-    assert Share(batch=3, size=1).halved() is None
-
-
 def test_a_batch_is_the_patches_in_order(store: Store) -> None:
     patches = PatchDataset(*store, CONFIG, spec())
     first, second = feed(store, CONFIG, first_step=4)

@@ -11,8 +11,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -75,10 +74,6 @@ class Share:
         own = range(self.rank, self.batch // self.size, self.processes)
         return [range(step * self.batch + m * self.size, step * self.batch + (m + 1) * self.size) for m in own]
 
-    def halved(self) -> Share | None:
-        """Micro-batches of half the size, twice as many; ``None`` where they hold one patch, or an odd number."""
-        return None if self.size % 2 else replace(self, size=self.size // 2)
-
 
 def make_share(config: TrainConfig, rank: int = 0, processes: int = 1) -> Share:
     """The share of process ``rank`` of ``processes``; ``ConfigError`` where the batch cannot be cut so."""
@@ -111,8 +106,7 @@ class Feed:
             worker_init_fn=_leave_signals_to_parent,
             generator=torch.Generator(),  # the loader draws a number: not from the global one
         )
-        with _death_is_noticed_when_asking():
-            self._upcoming = _started(loader)
+        self._upcoming = _started(loader)
         self._next: Batch | None = None
 
     def __iter__(self) -> Iterator[Batch]:
@@ -167,28 +161,13 @@ class _Numbers:
         return len(self._steps) * self._share.count
 
 
-@contextmanager
-def _death_is_noticed_when_asking() -> Iterator[None]:
-    """Keep the answer to a child's end as it is: torch's would raise in the middle of whatever is just being done.
-
-    Without it a dead worker is noticed while waiting for its next batch, within seconds.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield  # torch sets none here
-        return
-    before = signal.getsignal(signal.SIGCHLD)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGCHLD, before)
-
-
 def _started(loader: DataLoader[Patch | GliamapError]) -> Iterator[Batch | GliamapError]:
     """The loader's batches, with its workers running.
 
     Signals wait until they do: a worker is to hear none before it knows what to do with it. PyTorch would have the
-    death of a worker raised wherever the training just is, between two weights, say; without that it is noticed when
-    the worker's next batch is due.
+    death of a worker raised wherever the training just is, between two weights, say: its answer to SIGCHLD is taken
+    back, and the death is noticed, within seconds, when the worker's next batch is due. (It sets none outside the main
+    thread.)
     """
     before = signal.getsignal(signal.SIGCHLD)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ASKING_TO_STOP)

@@ -66,13 +66,12 @@ class Stop:
 
 
 @contextmanager
-def stoppable(devices: Devices | None = None) -> Iterator[Stop]:
+def stoppable(devices: Devices) -> Iterator[Stop]:
     """Listen to the signals inside the block, in the main thread.
 
-    ``devices``: where several processes share the training, see :class:`Stop`. A signal that is ignored, or that
-    somebody else listens to, is left alone.
+    A signal that is ignored, or that somebody else listens to, is left alone.
     """
-    stop = Stop(devices or Devices())
+    stop = Stop(devices)
     before = {}
     if threading.current_thread() is threading.main_thread():
         for number, usual in _LISTENED.items():
