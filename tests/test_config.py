@@ -80,3 +80,21 @@ def test_an_unknown_convention_is_refused_when_it_is_written_down() -> None:
 def test_values_out_of_range_are_refused(settings: Any, wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         settings.model_validate(wrong)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"may_be_missing": ["flair"]}, "not told which are there"),
+        ({"may_be_missing": ["pet"], "inputs": {"presence": True}}, "never shown"),
+    ],
+)
+def test_a_model_that_does_without_must_be_told_so(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        ModelSpec.model_validate(SPEC.model_dump() | change)
+
+
+def test_weights_lie_beside_their_description() -> None:
+    for name in ("../weights.safetensors", "/etc/weights.safetensors", "weights.pth", ".safetensors"):
+        with pytest.raises(ValidationError, match="weights_file"):
+            ModelSpec.model_validate(SPEC.model_dump() | {"weights_file": name})

@@ -208,3 +208,11 @@ class ModelSpec(Settings):
     versions: dict[str, str] = {}
     weights_file: str = Field(default="weights.safetensors", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.safetensors$")
     weights_sha256: str | None = None
+
+    @model_validator(mode="after")
+    def _told_what_is_missing(self) -> ModelSpec:
+        if not set(self.may_be_missing) <= set(self.prep.modalities):
+            raise ValueError("may_be_missing names modalities that the network is never shown")
+        if self.may_be_missing and not self.inputs.presence:
+            raise ValueError("modalities may be missing, but the network is not told which are there (inputs.presence)")
+        return self
