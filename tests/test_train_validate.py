@@ -107,3 +107,13 @@ def test_only_the_regions_of_the_convention(tmp_path: Path) -> None:
     a = store_case(tmp_path, "a", "one", bright=0, tumour=0)
     brats = OutputConfig(kind="regions", convention="brats2023")
     assert validate(tmp_path, [a], Nothing(), spec(output=brats), Devices()).dice == dict.fromkeys(Region, 1)
+
+
+def test_the_example_is_a_slice_through_a_tumour_of_middle_size(tmp_path: Path) -> None:
+    sizes = {"none": 0, "large": 9, "small": 1, "middle": 5}
+    entries = [store_case(tmp_path, name, name, bright=3, tumour=size) for name, size in sizes.items()]
+    example = validate(tmp_path, entries, WhereBright(), spec(), Devices()).example
+    assert example is not None and example.case_id == "middle"
+    assert np.count_nonzero(example.reference) == 5 and np.count_nonzero(example.predicted) == 3
+    example = validate(tmp_path, entries[:1], WhereBright(), spec(), Devices()).example
+    assert example is not None and example.case_id == "none"

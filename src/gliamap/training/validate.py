@@ -36,9 +36,10 @@ def validate(
 
     A patient's Dice is that of all its voxels together: for slices the mean over slices would be ruled by those
     without tumour. The patient is the one of the entry: the case's own file may be older. Scored on the prepared
-    grid; final scores are taken on the native one by ``evaluate``. The example is from the first case, in the process
-    that writes.
+    grid; final scores are taken on the native one by ``evaluate``. The example is from a case with a tumour of middle
+    size, in the process that writes.
     """
+    entries = _typical_first(entries)
     row_of = {patient: row for row, patient in enumerate(dict.fromkeys(entry.patient_id for entry in entries))}
     tables = np.zeros((len(row_of), len(Tissue), len(Tissue)), np.int64)
     example = None
@@ -58,6 +59,13 @@ def validate(
         for region in regions
     }
     return Validation(scores, example)
+
+
+def _typical_first(entries: Sequence[StoreEntry]) -> list[StoreEntry]:
+    """The entries, that with the median tumour before all others: some slices hold none, and nothing is to see."""
+    ranked = sorted((e for e in entries if e.voxels.get(Region.WT, 0) > 0), key=lambda e: e.voxels[Region.WT])
+    first = ranked[len(ranked) // 2] if ranked else entries[0]
+    return [first, *(entry for entry in entries if entry is not first)]
 
 
 def _predict(case: PreparedCase, engine: Engine, spec: ModelSpec) -> LabelMap:
