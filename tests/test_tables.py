@@ -11,6 +11,7 @@ import pytest
 import collect
 import tables
 from gliamap.labels import Region, Tissue
+from gliamap.scoring.repeats import FoldScores, study_as_json, summarise_study
 from gliamap.scoring.score import score_case
 from gliamap.scoring.table import ScoredCase, as_json, summarise
 from make import case
@@ -31,14 +32,7 @@ RUN = {
 
 def evaluation() -> dict[str, Any]:
     """The scores of two patients: one found exactly, one of whom everything but the edema was missed."""
-    scored = []
-    for kind, patient in (("plain", "a"), ("oblique", "b")):
-        one = case(kind)
-        assert one.labels is not None
-        found = one.labels.copy()
-        if patient == "b":
-            found[found != Tissue.ED] = 0
-        scored.append(ScoredCase(patient, patient, score_case(found, one.labels, one.grid, tuple(Region))))
+    scored = scored_pair()
     content: dict[str, Any] = json.loads(json.dumps(as_json(summarise(scored), scored)))
     return content
 
@@ -77,6 +71,54 @@ def test_every_kind_makes_a_table_of_equal_rows(folder: Path) -> None:
         assert len(rows) == 4
         assert len({row.count(" | ") for row in rows}) == 1
         assert "not run" in rows[3]
+
+
+def scored_pair() -> list[ScoredCase]:
+    """A patient of whom everything is found, and one of whom only the edema is."""
+    scored = []
+    for kind, patient in (("plain", "a"), ("oblique", "b")):
+        one = case(kind)
+        assert one.labels is not None
+        found = one.labels.copy()
+        if patient == "b":
+            found[found != Tissue.ED] = 0
+        scored.append(ScoredCase(patient, patient, score_case(found, one.labels, one.grid, tuple(Region))))
+    return scored
+
+
+def test_folds_by_eye(folder: Path) -> None:
+    good, bad = scored_pair()
+    study = study_as_json(summarise_study([FoldScores(0, 2, (good,)), FoldScores(0, 3, (bad,))]))
+    (folder / "study.json").write_text(json.dumps({"run": RUN, "evaluation": study}, default=str))
+    head, _, first, second = table("folds study", folder)
+    assert head == "| Fold | Dice WT | Dice TC | Dice ET | Patients | Cases |"
+    assert first.startswith("| 3D DynUNet, fold 2 | 1.000") and first.endswith("| 1 | 1 |")
+    assert second.startswith("| 3D DynUNet, fold 3 | 0.") and second.split(" | ")[2].startswith("0.000")
+    assert table("results study", folder)[2].split(" | ")[2] == "0.500 [0.000, 1.000]"
+    assert table("folds nowhere", folder)[2] == "| nowhere |" + " not run |" * 5
+
+
+def test_grid_by_eye(folder: Path) -> None:
+    grid = {"head": ["Patch", "Seconds"], "rows": [["64", 0.25], ["128", None]], "note": "Medians"}
+    (folder / "grid.json").write_text(json.dumps(grid | {"commit": "0123456789abcdef", "machine": "2 cores"}))
+    rows = table("grid grid", folder)
+    assert rows[2:4] == ["| 64 | 0.25 |", "| 128 | - |"]
+    assert rows[-1] == "Medians. Commit `0123456789` on 2 cores."
+    assert table("grid nowhere", folder)[2] == "| not run | not run |"
+
+
+def test_a_study_is_collected_from_its_folder(tmp_path: Path) -> None:
+    for fold, commit in enumerate(("c1", "c1", "c2")):
+        run = tmp_path / "repeat0" / f"fold{fold}" / "run"
+        run.mkdir(parents=True)
+        record = {"commit": commit, "settings": {"train": {"steps": 9}}, "data": {"split": f"s{fold}"}}
+        (run / "run.json").write_text(json.dumps(record))
+        (run / "log.csv").write_text(f"step,seconds\n5,1\n9,{10 + fold}\n")
+    study = {"command": ["gliamap", "cross-validate"], "recipe": {"name": "small"}, "settings": {"seed": 4}}
+    (tmp_path / "study.json").write_text(json.dumps(study | {"data": {"fingerprint": "d"}}))
+    facts = collect.study_facts("Title", tmp_path)
+    assert (facts["commit"], facts["steps"], facts["wall_seconds"], facts["seed"]) == ("c1 c2", 9, 33, 4)
+    assert (facts["command"], facts["recipe"]) == ("gliamap cross-validate", {"name": "small"})
 
 
 def test_bench_by_eye(folder: Path) -> None:

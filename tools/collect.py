@@ -1,9 +1,11 @@
 """Put one run's evidence together as ``docs/results/NAME.json``, from which ``tools/tables.py`` makes the tables.
 
     .venv/bin/python tools/collect.py NAME 'Title of the row' RUN_FOLDER SCORES_JSON [COMMIT]
+    .venv/bin/python tools/collect.py NAME 'Title of the row' STUDY_FOLDER
 
-RUN_FOLDER is what ``gliamap train`` wrote, SCORES_JSON what ``gliamap evaluate`` wrote. Collect on the machine that
-trained. COMMIT is the one that trained, where the code has changed since (default: the one checked out).
+RUN_FOLDER is what ``gliamap train`` wrote, SCORES_JSON what ``gliamap evaluate`` wrote, STUDY_FOLDER what ``gliamap
+cross-validate`` wrote. Collect on the machine that trained. COMMIT is the one that trained, where the code has changed
+since (default: the one checked out).
 """
 
 from __future__ import annotations
@@ -25,9 +27,7 @@ from run import commit, machine  # noqa: E402 (bench is no package)
 
 def run_facts(title: str, run: Path, trained_at: str) -> dict[str, Any]:
     """What the table of runs says of a training."""
-    record, split = read_json(run / "run.json"), read_json(run / "split.json")
-    with (run / "log.csv").open(encoding="utf-8", newline="") as file:
-        last = list(csv.DictReader(file))[-1]
+    record, split, last = read_json(run / "run.json"), read_json(run / "split.json"), last_row(run)
     return {
         "title": title,
         "command": " ".join(record["command"]),
@@ -39,6 +39,32 @@ def run_facts(title: str, run: Path, trained_at: str) -> dict[str, Any]:
         "data_fingerprint": record["data"]["fingerprint"],
         "split_fingerprint": hashlib.sha256(json.dumps(split, sort_keys=True).encode()).hexdigest()[:16],
     }
+
+
+def study_facts(title: str, study: Path) -> dict[str, Any]:
+    """The same of all trainings of a cross-validation together."""
+    record = read_json(study / "study.json")
+    runs = sorted(study.glob("repeat*/fold*/run"))
+    each = [read_json(run / "run.json") for run in runs]
+    splits = json.dumps([one["data"]["split"] for one in each])
+    return {
+        "title": title,
+        "command": " ".join(record["command"]),
+        "recipe": record["recipe"],
+        "commit": " ".join(dict.fromkeys(one["commit"] for one in each)),
+        "seed": record["settings"]["seed"],
+        "steps": each[0]["settings"]["train"]["steps"],
+        "wall_seconds": sum(float(last_row(run)["seconds"]) for run in runs),
+        "machine": machine(),
+        "data_fingerprint": record["data"]["fingerprint"],
+        "split_fingerprint": hashlib.sha256(splits.encode()).hexdigest()[:16],
+    }
+
+
+def last_row(run: Path) -> dict[str, str]:
+    """The last row of a run's log."""
+    with (run / "log.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))[-1]
 
 
 def compact(value: Any) -> Any:
@@ -60,9 +86,14 @@ def as_text(run: dict[str, Any], evaluation: dict[str, Any]) -> str:
 
 def main() -> None:
     """Write the result named on the command line."""
-    name, title, run, scores, *trained_at = sys.argv[1:]
+    name, title, folder, *scored = sys.argv[1:]
     out = ROOT / "docs" / "results" / f"{name}.json"
-    write_text(out, as_text(run_facts(title, Path(run), *(trained_at or [commit()])), read_json(Path(scores))))
+    if scored:
+        scores, *trained_at = scored
+        run = run_facts(title, Path(folder), *(trained_at or [commit()]))
+        write_text(out, as_text(run, read_json(Path(scores))))
+    else:
+        write_text(out, as_text(study_facts(title, Path(folder)), read_json(Path(folder) / "scores.json")))
     print(f"{out.relative_to(ROOT)} written; now make tables")
 
 

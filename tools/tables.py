@@ -160,6 +160,25 @@ def runs_table(loaded: Loaded) -> str:
     return markdown(head, rows)
 
 
+def folds_table(loaded: Loaded) -> str:
+    """Dice of each fold of a cross-validation: mean over patients and its 95 % bootstrap interval."""
+    rows = []
+    present: list[str] = []
+    for name, result in loaded:
+        if result is None:
+            rows.append([name, NOT_RUN])
+            continue
+        found = result["evaluation"]
+        present = present or [region for region in REGIONS if region in found["summary"]["regions"]]
+        several = len(found["repeats"]) > 1
+        for fold in found["folds"]:
+            place = f"{result['run']['title']}, " + (f"repeat {fold['repeat']}, " if several else "")
+            dice = [estimate_cell(fold["dice"][region], 3) for region in present]
+            rows.append([f"{place}fold {fold['fold']}", *dice, str(fold["patients"]), str(fold["cases"])])
+    head = ["Fold", *(f"Dice {region}" for region in present or REGIONS), "Patients", "Cases"]
+    return markdown(head, [row + [NOT_RUN] * (len(head) - len(row)) for row in rows])
+
+
 def bench_table(loaded: Loaded) -> str:
     """The figures of ``bench/run.py``, one row each, with commit and machine below."""
     rows, foot = [], []
@@ -270,6 +289,7 @@ KINDS: dict[str, Callable[[Loaded], str]] = {
     "slices": slices_table,
     "enhancing": enhancing_table,
     "runs": runs_table,
+    "folds": folds_table,
     "bench": bench_table,
     "detection": detection_table,
     "grid": grid_table,
