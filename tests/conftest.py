@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import settings
 # rich takes COLUMNS for good where it is set when a console is made: made here, the tests can set it themselves.
 os.environ.pop("COLUMNS", None)
 import gliamap.cli.show  # noqa: F401
+from gliamap.cli import app
 
 # The same examples on every run, and no limit per example: a busy machine is not a bug.
 settings.register_profile("gliamap", deadline=None, derandomize=True)
@@ -26,3 +29,23 @@ def data_root() -> Path:
     if os.environ.get("GLIAMAP_REQUIRE_DATA") == "1":
         pytest.fail("GLIAMAP_DATA does not name a folder and GLIAMAP_REQUIRE_DATA=1")
     pytest.skip("real cases are read from the folder named by GLIAMAP_DATA, which is not set")
+
+
+@pytest.fixture
+def command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., tuple[int, str, str]]:
+    """Run ``gliamap`` with these words in this process, in ``tmp_path``; exit code, standard output, standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["gliamap", *words])
+        capsys.readouterr()
+        try:
+            app.main()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return (code, *capsys.readouterr())
+
+    return run

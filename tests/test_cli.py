@@ -19,7 +19,6 @@ import pytest
 
 import make
 import tiny
-from gliamap.cli import app
 from gliamap.config import InputConfig
 
 TINY = "--network unet --widths 4,8 --patch 16 16 16 --batch 1 --workers 0 --precision fp32 --validate-every 2"
@@ -39,22 +38,9 @@ Command = Callable[..., Ran]
 
 
 @pytest.fixture
-def gliamap(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
-    """Run the command in this process, in a folder of its own, as if from an 80-column terminal."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(line: str, *more: str) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["gliamap", *line.split(), *more])
-        capsys.readouterr()
-        try:
-            app.main()
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        written = capsys.readouterr()
-        return Ran(code, written.out, written.err)
-
-    return run
+def gliamap(command: Callable[..., tuple[int, str, str]]) -> Command:
+    """Run a line of the command, as if from an 80-column terminal."""
+    return lambda line, *more: Ran(*command(*line.split(), *more))
 
 
 @pytest.fixture(scope="module")

@@ -18,28 +18,15 @@ import tiny
 from gliamap.case import CaseFiles
 from gliamap.checks.case import CheckedCase, Expected
 from gliamap.checks.findings import CaseReport, Finding
-from gliamap.cli import app
 from gliamap.workflows import check as module
 
 Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+def run(command: Run) -> Run:
     """The command in this process; exit code, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["gliamap", *words])
-        capsys.readouterr()
-        try:
-            app.main()
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return (code, *capsys.readouterr())
-
-    return call
+    return command
 
 
 @pytest.fixture

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from gliamap.cli import app
 from gliamap.errors import TrainingError
 from gliamap.recipes.named import write_recipe
 from studies import Stub, recipe, stubbed, write_data
@@ -24,23 +22,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+def run(data: Path, command: Run, tmp_path: Path) -> Run:
     """The verb in this process, with a tiny recipe in two folds; exit code, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
     write_recipe(tmp_path / "tiny.json", recipe())
     fixed = ["tiny.json", str(data / "store"), str(data / "scans"), "-o", "study", "--folds", "2"]
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["gliamap", "cross-validate", *fixed, *words])
-        capsys.readouterr()
-        try:
-            app.main()
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return (code, *capsys.readouterr())
-
-    return call
+    return lambda *words: command("cross-validate", *fixed, *words)
 
 
 @pytest.fixture

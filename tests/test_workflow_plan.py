@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,6 @@ import pytest
 
 import make
 import tiny
-from gliamap.cli import app
 from gliamap.errors import ConfigError, FileError, OutputError
 from gliamap.io.store import read_case, read_store
 from gliamap.recipes.facts import Tails
@@ -38,21 +36,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """The command in this process; exit code, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(line: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["gliamap", *line.split()])
-        capsys.readouterr()
-        try:
-            app.main()
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return (code, *capsys.readouterr())
-
-    return call
+def run(command: Run) -> Run:
+    """A line of the command in this process; exit code, standard output, standard error."""
+    return lambda line: command(*line.split())
 
 
 def test_facts_are_those_of_the_prepared_cases(store: Path) -> None:
