@@ -21,6 +21,7 @@ from gliamap.sources.splits import Split, SplitOptions, read_split, write_split
 from gliamap.training.progress import StepReport
 from gliamap.workflows import train as verb
 from gliamap.workflows.prepare import prepare
+from gliamap.workflows.run_record import command_line
 from gliamap.workflows.train import TrainOptions, is_finished, plan, train
 
 
@@ -448,3 +449,9 @@ def test_only_phantoms_alone_make_a_model_for_phantoms_only() -> None:
     assert plan(info_of(*shapes, names="Phantom_{:05d}"), TrainOptions(), "run")[0].phantom_only
     mixed = info_of(*shapes, names="Phantom_{:05d}").cases + info_of(*shapes).cases[:1]
     assert not plan(info_of().model_copy(update={"cases": mixed}), TrainOptions(), "run")[0].phantom_only
+
+
+def test_the_command_is_named_as_a_user_types_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for program, said in (("/opt/bin/gliamap", "gliamap"), ("/lib/gliamap/__main__.py", "gliamap"), ("my.py", "my.py")):
+        monkeypatch.setattr("sys.argv", [program, "train", "store"])
+        assert command_line() == [said, "train", "store"]

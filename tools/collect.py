@@ -67,6 +67,15 @@ def last_row(run: Path) -> dict[str, str]:
         return list(csv.DictReader(file))[-1]
 
 
+def slim(case: dict[str, Any]) -> dict[str, Any]:
+    """A case of a study with the figures that tables and intervals are made of: a study has thousands of them."""
+    regions = {
+        region: {name: figures[name] for name in ("dice", "hd95", "reference_volume", "predicted_volume")}
+        for region, figures in case["regions"].items()
+    }
+    return {name: case[name] for name in ("repeat", "fold", "case_id", "patient_id")} | {"regions": regions}
+
+
 def compact(value: Any) -> Any:
     """Floats to six decimals: hundreds of slices stay small, and no table shows more than three."""
     if isinstance(value, float):
@@ -93,7 +102,9 @@ def main() -> None:
         run = run_facts(title, Path(folder), *(trained_at or [commit()]))
         write_text(out, as_text(run, read_json(Path(scores))))
     else:
-        write_text(out, as_text(study_facts(title, Path(folder)), read_json(Path(folder) / "scores.json")))
+        scores = read_json(Path(folder) / "scores.json")
+        scores["cases"] = [slim(case) for case in scores["cases"]]
+        write_text(out, as_text(study_facts(title, Path(folder)), scores))
     print(f"{out.relative_to(ROOT)} written; now make tables")
 
 

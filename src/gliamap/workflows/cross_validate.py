@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,7 +23,7 @@ from gliamap.workflows.failures import check_folder
 from gliamap.workflows.fold_work import FoldTask, Observe, StudyReport, check_fold, do_fold, do_fold_apart
 from gliamap.workflows.folds import CrossValidateOptions, Fold, plan_folds
 from gliamap.workflows.parallel import default_workers, in_parallel
-from gliamap.workflows.run_record import versions
+from gliamap.workflows.run_record import command_line, versions
 from gliamap.workflows.unchanged import check_unchanged
 
 STUDY = "study.json"
@@ -156,7 +155,7 @@ def _record(info: StoreInfo, folds: Sequence[Fold], options: CrossValidateOption
         "folds": [{"repeat": fold.repeat, "fold": fold.number, "seed": fold.seed} for fold in folds],
         "recipe": recipe,
         "versions": versions(),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": command_line(),
     }
 
 

@@ -172,12 +172,18 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version(name) for name in names}
 
 
+def command_line() -> list[str]:
+    """The words that started this program, without its place on the machine."""
+    name = Path(sys.argv[0]).name
+    return ["gliamap" if name == "__main__.py" else name, *sys.argv[1:]]
+
+
 def _circumstances() -> dict[str, Any]:
     machine = {"processor": platform.machine(), "threads": torch.get_num_threads()}
     if torch.cuda.is_available():
         machine["gpu"] = torch.cuda.get_device_name()
     return {
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": command_line(),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": versions(),
         "commit": _commit(),
