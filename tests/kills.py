@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -164,6 +165,8 @@ def _be_a_child(order: dict[str, Any]) -> NoReturn:
     trace = Path(order["err"]).with_suffix(".trace").open("w")
     faulthandler.register(signal.SIGUSR1, file=trace, all_threads=False)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # What an interruption leaves open is closed by the collector, and Python by itself says nothing of it.
+    warnings.simplefilter("ignore", ResourceWarning)
     exec(order["setup"], {})
     if order["fault"]:
         Fault(**order["fault"]).set_up()
