@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
 from gliamap.errors import GliamapError
@@ -42,6 +43,9 @@ _EXTREMES = (0, 1, 2, 3, 7, 8, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFF
 _EXTREMES_64 = (*_EXTREMES, 2**63 - 1, 2**63, 2**64 - 1)
 
 Change = Callable[[bytes], bytes]
+
+Subject = tuple[Callable[[bytes], str], st.SearchStrategy[bytes]]
+"""A bounded reader, and the broken files to try on it."""
 
 
 # Breaking bytes
@@ -97,6 +101,21 @@ def _insert(at: int, new: bytes) -> Change:
 
 def _copy(source: int, target: int, length: int) -> Change:
     return lambda data: data[:target] + data[source : source + length] + data[target + length :]
+
+
+def try_examples(subject: Subject, examples: int, *, round_number: int = 0) -> set[str]:
+    """What became of so many broken files."""
+    read, broken = subject
+    outcomes: set[str] = set()
+
+    @seed(round_number)  # the same files on every run: a gate must not be red by chance
+    @settings(max_examples=examples, derandomize=False)
+    @given(broken)
+    def try_one(data: bytes) -> None:
+        outcomes.add(read(data))
+
+    try_one()
+    return outcomes
 
 
 def time_to_spend(shares: int) -> Iterator[int]:

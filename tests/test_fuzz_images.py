@@ -13,13 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 import fuzz
 import make
-from fuzz import bounded, mutated, time_to_spend
+from fuzz import Subject, bounded, mutated, time_to_spend, try_examples
 from gliamap.errors import FileError
 
 ROWS = np.random.default_rng(0).integers(0, 256, (13, 9)).astype(np.uint8)
@@ -89,9 +88,6 @@ KINDS: dict[str, tuple[str, Callable[[Path], dict[str, bytes]], tuple[str, ...]]
 }
 
 
-Subject = tuple[Callable[[bytes], str], st.SearchStrategy[bytes]]
-
-
 @pytest.fixture(scope="module", params=KINDS)
 def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
     suffix, make_samples, readers = KINDS[request.param]
@@ -104,20 +100,6 @@ def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         for name, data in samples.items():
             assert read(data) == "read", f"{name}: the sample itself is refused"
         yield read, broken
-
-
-def try_examples(subject: Subject, count: int, *, round_number: int = 0) -> set[str]:
-    read, broken = subject
-    outcomes = set()
-
-    @seed(round_number)  # the same files on every run: a gate must not be red by chance
-    @settings(max_examples=count, derandomize=False)
-    @given(broken)
-    def try_one(data: bytes) -> None:
-        outcomes.add(read(data))
-
-    try_one()
-    return outcomes
 
 
 def test_broken_files_are_read_or_refused(subject: Subject) -> None:

@@ -10,11 +10,10 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
 import make
-from fuzz import bounded, mutated, time_to_spend
+from fuzz import Subject, bounded, mutated, time_to_spend, try_examples
 
 READERS = (
     "gliamap.io.nifti:read_grid",
@@ -137,8 +136,6 @@ KINDS: dict[str, Kind] = {
     "MGZ": (".mgz", mgz_kind, MGZ_READERS),
 }
 
-Subject = tuple[Callable[[bytes], str], st.SearchStrategy[bytes]]
-
 
 @pytest.fixture(scope="module", params=KINDS)
 def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
@@ -148,21 +145,6 @@ def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         for data in samples:
             assert read(data) == "read", "the sample itself is refused"
         yield read, broken
-
-
-def try_examples(subject: Subject, count: int, *, round_number: int = 0) -> set[str]:
-    """What became of the examples."""
-    read, broken = subject
-    outcomes: set[str] = set()
-
-    @seed(round_number)  # the same files on every run: a gate must not be red by chance
-    @settings(max_examples=count, derandomize=False)
-    @given(broken)
-    def try_one(data: bytes) -> None:
-        outcomes.add(read(data))
-
-    try_one()
-    return outcomes
 
 
 def test_broken_files_are_read_or_refused(subject: Subject) -> None:

@@ -20,14 +20,14 @@ from gliamap.checks.duplicates import Entry, across_cases, find_duplicates
 from gliamap.checks.findings import CaseReport, Finding
 from gliamap.checks.leaks import find_leaks
 from gliamap.config import Settings
-from gliamap.errors import ConfigError, OutputError
+from gliamap.errors import ConfigError
 from gliamap.io.atomic import atomic_files, write_json, write_text
 from gliamap.report.check_page import draw_page
 from gliamap.sources.detect import scan
 from gliamap.sources.layout import summarise
 from gliamap.sources.splits import Split, read_split
 from gliamap.workflows.conventions import Settled, settle_convention
-from gliamap.workflows.failures import check_folder, reason_of
+from gliamap.workflows.failures import check_free, reason_of
 from gliamap.workflows.inspect import usual_modalities
 from gliamap.workflows.parallel import in_parallel
 from gliamap.workflows.thumbnails import MOST, thumbnails
@@ -94,7 +94,7 @@ def check(
     """
     options = options or CheckOptions()
     if out is not None:
-        _check_free(out, overwrite=options.overwrite)
+        check_free(out, OUTPUTS, holding="a report", overwrite=options.overwrite)
     split = None if options.split is None else read_split(options.split)
     data_sets, notes = _scan(sources, options)
     settled = {name: settle_convention(data, options.labels, progress=progress) for name, data in data_sets.items()}
@@ -118,17 +118,6 @@ def check(
         pictured = {(number := chosen[id(row)]): jobs[number].files for row in report.to_look_at[:MOST]}
         _write(report, out, thumbnails(pictured, workers=options.workers, progress=progress))
     return report
-
-
-def _check_free(out: Path, *, overwrite: bool) -> None:
-    check_folder(out)
-    there = [name for name in OUTPUTS if (out / name).exists()]
-    if there and not overwrite:
-        raise OutputError(
-            f"{out} holds a report already",
-            found=", ".join(there),
-            remedy="choose another output folder, or replace it with --overwrite",
-        )
 
 
 def _scan(sources: Sequence[Path], options: CheckOptions) -> tuple[dict[str, DataSet], tuple[str, ...]]:

@@ -14,7 +14,7 @@ from pydantic import Field
 from gliamap import __version__
 from gliamap.case import CaseIdentity, DataSet
 from gliamap.config import Settings
-from gliamap.errors import ConfigError, GliamapError, LabelError, OutputError
+from gliamap.errors import ConfigError, GliamapError, LabelError
 from gliamap.io.atomic import write_json, write_text
 from gliamap.labels import Convention, Region, get_convention
 from gliamap.scoring.pairs import (
@@ -30,7 +30,7 @@ from gliamap.sources.masks import scan_with_masks
 from gliamap.sources.splits import divided_patients, read_split
 from gliamap.workflows.conventions import settle_convention
 from gliamap.workflows.examples import draw_examples
-from gliamap.workflows.failures import check_folder
+from gliamap.workflows.failures import check_free
 
 _OTHER_CLASSES = "predictions and references divide the tumour differently: classes are not scored"
 
@@ -101,7 +101,7 @@ def evaluate(
     """
     options = options or EvaluateOptions()
     if out is not None:
-        _check_free(out, overwrite=options.overwrite)
+        check_free(out, OUTPUTS, holding="scores", overwrite=options.overwrite)
     data = scan_with_masks(references, options.pattern)
     told = _reference_conventions(data, options.reference_labels, progress)
     every, notes = pairs_of(data)
@@ -137,17 +137,6 @@ def evaluate(
         except GliamapError as error:  # the scores stand, with or without pictures
             found = replace(found, notes=(*found.notes, f"no pictures: {error}"))
     return found
-
-
-def _check_free(out: Path, *, overwrite: bool) -> None:
-    check_folder(out)
-    existing = [name for name in OUTPUTS if (out / name).exists()]
-    if existing and not overwrite:
-        raise OutputError(
-            f"{out} holds scores already",
-            found=", ".join(existing),
-            remedy="choose another output folder, or replace them with --overwrite",
-        )
 
 
 def _select(pairs: Sequence[Pair], options: EvaluateOptions) -> list[Pair]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,6 +40,22 @@ def check_folder(out: Path) -> None:
     """``OutputError`` where ``out`` exists and is no folder."""
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file", expected="a folder, new or existing", remedy="choose another --out")
+
+
+def check_free(out: Path, names: Iterable[str], *, holding: str, overwrite: bool) -> None:
+    """``OutputError`` where ``out`` is no folder, or holds one of the files ``names`` already (unless ``overwrite``).
+
+    ``holding`` says what these files are: ``scores``, say.
+    """
+    check_folder(out)
+    there = [name for name in names if (out / name).exists()]
+    if there and not overwrite:
+        them = "it" if holding.startswith("a ") else "them"
+        raise OutputError(
+            f"{out} holds {holding} already",
+            found=", ".join(there),
+            remedy=f"choose another output folder, or replace {them} with --overwrite",
+        )
 
 
 def all_failed(failed: Mapping[str, str], done: str, remedy: str) -> LayoutError:
