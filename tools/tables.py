@@ -8,7 +8,7 @@ A result is ``{"run": {...}, "evaluation": {...}}``: ``run`` holds ``title``, ``
 ``steps``, ``wall_seconds``, ``machine``, ``data_fingerprint`` and ``split_fingerprint``; ``evaluation`` is the
 ``scores.json`` that ``gliamap evaluate`` writes. A bench result is what ``bench/run.py`` prints, one of detection what
 ``bench/detection.py`` prints, one of modalities what ``bench/modalities.py`` writes, one of processes what
-``bench/processes.py`` prints, a grid what ``bench/training.py`` prints.
+``bench/processes.py`` prints, one of arms what ``bench/study.py`` writes, a grid what ``bench/training.py`` prints.
 """
 
 from __future__ import annotations
@@ -283,6 +283,35 @@ def _grid_of(name: str, result: Result | None) -> str:
     return markdown(result["head"], shown) + "\n" + foot
 
 
+def arms_table(loaded: Loaded) -> str:
+    """The figures of ``bench/study.py``: a row an arm, its costs, its Dice, and the difference from the first arm."""
+    return "\n".join(_arms_of(name, result) for name, result in loaded)
+
+
+def _arms_of(name: str, result: Result | None) -> str:
+    if result is None:
+        return markdown([name, "Dice"], [[NOT_RUN, NOT_RUN]])
+    regions = [region for region in REGIONS if any(region in arm["dice"] for arm in result["arms"])]
+    head = ["Arm", "Steps", "Core minutes", *(f"Dice {region}" for region in regions)]
+    head += [*(f"difference {region}" for region in regions), f"Dice {regions[0]} of each seed"]
+    rows = []
+    for arm in result["arms"]:
+        dice, gain = (
+            [estimate_cell(arm[what][region], 3) if region in arm[what] else NOTHING for region in regions]
+            for what in ("dice", "gain")
+        )
+        steps = " + ".join(str(count) for count in arm["steps"])
+        each = ", ".join(f"{mean:.3f}" for mean in arm["each_seed"][regions[0]])
+        rows.append([arm["arm"], steps, f"{arm['core_minutes']:.1f}", *dice, *gain, each])
+    cases = result["arms"][0]["dice"][regions[0]]
+    shared = " ".join(part for part in (result["prepare"], result["common"]) if part)
+    foot = f"{cases['cases']} cases of {cases['patients']} patients; options of all: `{shared}`. "
+    if result["runs"] < result["runs_wanted"]:
+        foot += f"{result['runs']} of {result['runs_wanted']} runs. "
+    commits = ", ".join(f"`{commit[:10]}`" for commit in result["commit"].split())
+    return markdown(head, rows) + f"\n{foot}Commit {commits} on {result['machine']}.\n"
+
+
 KINDS: dict[str, Callable[[Loaded], str]] = {
     "results": results_table,
     "pooled": pooled_table,
@@ -295,6 +324,7 @@ KINDS: dict[str, Callable[[Loaded], str]] = {
     "grid": grid_table,
     "modalities": modalities_table,
     "processes": processes_table,
+    "arms": arms_table,
 }
 
 

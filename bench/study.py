@@ -1,0 +1,247 @@
+"""Run an experiment of ``bench/experiments.py``: train, segment and score every arm, with each seed and test fold.
+
+    python bench/study.py NAME --data DATA --work FOLDER --out docs/results/NAME.json [--arms ARM ...] [--jobs 2]
+
+Each training has one thread; ``--jobs`` of them run side by side. An interrupted experiment goes on with the same
+command, and what is done is in the JSON after every run. Minutes are processor time of the trainings, validation
+included: that of a busy machine is that of a quiet one. The table is the kind ``arms`` of ``tools/tables.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from experiments import EXPERIMENTS, Experiment
+from run import machine
+
+from gliamap.io.atomic import read_json, write_json, write_text
+from gliamap.scoring.table import estimate
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One arm with one seed and test fold, and the folder of all that belongs to it."""
+
+    arm: str
+    seed: int
+    fold: int
+    folder: Path
+
+
+def runs_of(experiment: Experiment, work: Path) -> Iterator[Run]:
+    """Every run: all arms of a seed before the next seed, so that what is done early can be compared."""
+    for seed, fold, (number, arm) in product(experiment.seeds, experiment.folds, enumerate(experiment.arms)):
+        yield Run(arm, seed, fold, work / f"arm{number}-fold{fold}-seed{seed}")
+
+
+def call(words: Sequence[str], log: Path) -> Row:
+    """Run ``gliamap`` with these words; its processor seconds and peak memory."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    with log.open("ab") as stream:
+        command = [sys.executable, "-m", "gliamap", *words]
+        process = subprocess.Popen(command, stdout=stream, stderr=stream, env=environment)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"gliamap {' '.join(words)} ended with {process.returncode}: see {log}")
+    return {"cpu_seconds": used.ru_utime + used.ru_stime, "peak_mib": used.ru_maxrss / 1024}
+
+
+def train_stages(experiment: Experiment, run: Run, store: Path) -> list[Row]:
+    """The run's trainings, one after the other. What an interrupted one had used is not known: it is done anew."""
+    done = []
+    before = ""
+    for number, options in enumerate(experiment.arms[run.arm]):
+        folder = run.folder / f"stage{number}"
+        record = run.folder / f"stage{number}.json"
+        if not record.is_file():
+            words = ["train", str(store), "-o", str(folder), "--test-fold", str(run.fold), "--seed", str(run.seed)]
+            words += [*experiment.common.split(), *options.format(before=before).split(), "--workers", "0"]
+            subprocess.run(["rm", "-rf", str(folder)], check=True)
+            write_json(record, call(words, run.folder / "log.txt"))
+        found = read_json(folder / "run.json")
+        done.append(read_json(record) | {"steps": found["settings"]["train"]["steps"], "commit": found["commit"]})
+        before = str(folder)
+    return done
+
+
+def score(experiment: Experiment, run: Run, data: Path) -> list[Row]:
+    """Segment the test part and score it, case by case."""
+    scores = run.folder / "scores"
+    last = run.folder / f"stage{len(experiment.arms[run.arm]) - 1}"
+    masks, log = run.folder / "masks", run.folder / "log.txt"
+    folders = [str(data / name) for name in experiment.data]
+    cases: list[Row] = []
+    for number, folder in enumerate(folders):
+        out = scores / f"{number}.json"
+        if not out.is_file():
+            subprocess.run(["rm", "-rf", str(masks), str(scores / "now")], check=True)
+            call(["segment", folder, "-o", str(masks), "--model", str(last), "--part", "test", "--no-pictures"], log)
+            split = ["--split", str(last / "split.json"), "--part", "test"]
+            call(["evaluate", str(masks), folder, *split, "-o", str(scores / "now")], log)
+            write_json(out, read_json(scores / "now" / "scores.json"))
+        cases += read_json(out)["cases"]
+    return [
+        {"case_id": case["case_id"], "patient_id": case["patient_id"]}
+        | {"dice": {region: round(found["dice"], 5) for region, found in case["regions"].items()}}
+        for case in cases
+    ]
+
+
+def do(experiment: Experiment, run: Run, store: Path, data: Path) -> Row:
+    """Everything of one run, from its folder where it was done before."""
+    record = run.folder / "done.json"
+    if not record.is_file():
+        run.folder.mkdir(parents=True, exist_ok=True)
+        stages = train_stages(experiment, run, store)
+        row = {"arm": run.arm, "seed": run.seed, "fold": run.fold, "stages": stages}
+        write_json(record, row | {"cases": score(experiment, run, data)})
+    found: Row = read_json(record)
+    return found
+
+
+def summary_of(experiment: Experiment, rows: Sequence[Row]) -> list[Row]:
+    """For each arm that was run: its costs, its Dice, and how much more that is than the first arm's.
+
+    A case's scores are averaged over the seeds first; means and intervals are over patients. The gain is over the seeds
+    that both arms were run with.
+    """
+    first = next(iter(experiment.arms))
+    found = []
+    for arm, stages in experiment.arms.items():
+        own = [row for row in rows if row["arm"] == arm]
+        if not own:
+            continue
+        seeds = sorted({row["seed"] for row in own})
+        shared = [seed for seed in seeds if any(row["arm"] == first and row["seed"] == seed for row in rows)]
+        regions = list(own[0]["cases"][0]["dice"])
+        dice = _by_case(own, seeds)
+        before = _by_case([row for row in rows if row["arm"] == first], shared)
+        after = _by_case(own, shared)
+        found.append(
+            {
+                "arm": arm,
+                "options": list(stages),
+                "seeds": seeds,
+                "steps": [stage["steps"] for stage in own[0]["stages"]],
+                "core_minutes": round(fmean(_minutes(row) for row in own), 1),
+                "peak_mib": round(max(stage["peak_mib"] for row in own for stage in row["stages"])),
+                "dice": {region: _estimate(dice, region) for region in regions},
+                "each_seed": {
+                    region: [round(_mean(_by_case(own, [seed]), region), 4) for seed in seeds] for region in regions
+                },
+                "gain": {} if arm == first or not shared else _gain(after, before),
+            }
+        )
+    return found
+
+
+Scores = Mapping[tuple[str, str], Mapping[str, float]]
+"""Dice of each region, by patient and case."""
+
+
+def _by_case(rows: Sequence[Row], seeds: Sequence[int]) -> Scores:
+    """Each case's Dice, averaged over the seeds."""
+    every: dict[tuple[str, str], list[Mapping[str, float]]] = {}
+    for row in rows:
+        if row["seed"] in seeds:
+            for case in row["cases"]:
+                every.setdefault((case["patient_id"], case["case_id"]), []).append(case["dice"])
+    return {who: {region: fmean(one[region] for one in found) for region in found[0]} for who, found in every.items()}
+
+
+def _estimate(scores: Scores, region: str) -> Row:
+    found = asdict(estimate((patient, dice[region]) for (patient, _), dice in scores.items()))
+    return {name: round(value, 5) if isinstance(value, float) else value for name, value in found.items()}
+
+
+def _mean(scores: Scores, region: str) -> float:
+    mean = estimate((patient, dice[region]) for (patient, _), dice in scores.items()).mean
+    assert mean is not None
+    return mean
+
+
+def _gain(after: Scores, before: Scores) -> Row:
+    """How much higher each region's Dice is, patient by patient, for the regions that both have."""
+    both = sorted(after.keys() & before.keys())
+    regions = [region for region in after[both[0]] if region in before[both[0]]]
+    more = {who: {region: after[who][region] - before[who][region] for region in regions} for who in both}
+    return {region: _estimate(more, region) for region in regions}
+
+
+def _minutes(row: Row) -> float:
+    return float(sum(stage["cpu_seconds"] for stage in row["stages"]) / 60)
+
+
+def as_text(head: Row, rows: Sequence[Row]) -> str:
+    """JSON with one line a case and run, so that a difference can be read."""
+    lines = []
+    for row in rows:
+        where = {name: row[name] for name in ("arm", "seed", "fold")}
+        lines += [json.dumps(where | {"stages": row["stages"]})]
+        lines += [json.dumps([case["case_id"], case["patient_id"], case["dice"]]) for case in row["cases"]]
+    return json.dumps(head, indent=1).removesuffix("\n}") + ',\n "scores": [\n' + ",\n".join(lines) + "\n ]\n}\n"
+
+
+def main() -> None:
+    """Run what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=EXPERIMENTS)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--arms", nargs="+", help="only these")
+    parser.add_argument("--jobs", type=int, default=2)
+    given = parser.parse_args()
+    experiment = EXPERIMENTS[given.name]
+    work = given.work / given.name
+    work.mkdir(parents=True, exist_ok=True)
+    store = work / "store"
+    folders = [str(given.data / name) for name in experiment.data]
+    call(["prepare", *folders, "-o", str(store), *experiment.prepare.split()], work / "prepare.txt")
+    rows: dict[Path, Row] = {}
+    lock = threading.Lock()
+    started = time.perf_counter()
+    wanted = [run for run in runs_of(experiment, work) if not given.arms or run.arm in given.arms]
+
+    def one(run: Run) -> None:
+        found = do(experiment, run, store, given.data)
+        with lock:
+            rows[run.folder] = found
+            ordered = [rows[other.folder] for other in wanted if other.folder in rows]
+            head = {
+                "title": experiment.title,
+                "machine": machine(),
+                "commit": " ".join(dict.fromkeys(stage["commit"] for row in ordered for stage in row["stages"])),
+                "data": list(experiment.data),
+                "prepare": experiment.prepare,
+                "common": experiment.common,
+                "arms": summary_of(experiment, ordered),
+                "runs": len(ordered),
+                "runs_wanted": len(list(runs_of(experiment, work))),
+            }
+            write_text(given.out, as_text(head, ordered))
+        print(f"{len(rows)} of {len(wanted)} runs, {time.perf_counter() - started:.0f} s: {run}", file=sys.stderr)
+
+    with ThreadPoolExecutor(given.jobs) as pool:
+        for _ in pool.map(one, wanted):
+            pass
+
+
+if __name__ == "__main__":
+    main()
