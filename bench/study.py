@@ -29,6 +29,9 @@ from run import machine
 
 from gliamap.io.atomic import read_json, write_json, write_text
 from gliamap.scoring.table import estimate
+from gliamap.sources.detect import scan
+from gliamap.sources.splits import read_split
+from gliamap.workflows.evaluate import EvaluateOptions, evaluate
 
 Row = dict[str, Any]
 
@@ -71,7 +74,8 @@ def train_stages(experiment: Experiment, run: Run, store: Path) -> list[Row]:
         record = run.folder / f"stage{number}.json"
         if not record.is_file():
             words = ["train", str(store), "-o", str(folder), "--test-fold", str(run.fold), "--seed", str(run.seed)]
-            words += [*experiment.common.split(), *options.format(before=before).split(), "--workers", "0"]
+            said = options.format(before=before, bench=Path(__file__).parent)
+            words += [*experiment.common.split(), *said.split(), "--workers", "0"]
             subprocess.run(["rm", "-rf", str(folder)], check=True)
             write_json(record, call(words, run.folder / "log.txt"))
         found = read_json(folder / "run.json")
@@ -82,25 +86,30 @@ def train_stages(experiment: Experiment, run: Run, store: Path) -> list[Row]:
 
 def score(experiment: Experiment, run: Run, data: Path) -> list[Row]:
     """Segment the test part and score it, case by case."""
-    scores = run.folder / "scores"
     last = run.folder / f"stage{len(experiment.arms[run.arm]) - 1}"
-    masks, log = run.folder / "masks", run.folder / "log.txt"
+    test = set(read_split(last / "split.json").test)
+    rows: list[Row] = []
+    for name in experiment.data:
+        cases = tuple(case.case_id for case in scan(data / name).cases if case.case_id in test)
+        if not cases:
+            continue
+        masks = run.folder / "masks" / name
+        words = ["segment", str(data / name), "-o", str(masks), "--model", str(last), "--part", "test"]
+        call([*words, "--no-pictures", "--overwrite"], run.folder / "log.txt")
+        for scored in evaluate(masks, data / name, options=EvaluateOptions(cases=cases)).cases:
+            dice = {region.value: round(found.dice, 5) for region, found in scored.score.regions.items()}
+            rows.append({"case_id": scored.case_id, "patient_id": scored.patient_id, "dice": dice})
+    return rows
+
+
+def make_store(experiment: Experiment, arm: str, data: Path, work: Path) -> Path:
+    """The prepared data of an arm; what is prepared already is not done again."""
+    further = experiment.prepare_arm.get(arm, "")
+    store = work / (f"store-arm{list(experiment.arms).index(arm)}" if further else "store")
     folders = [str(data / name) for name in experiment.data]
-    cases: list[Row] = []
-    for number, folder in enumerate(folders):
-        out = scores / f"{number}.json"
-        if not out.is_file():
-            subprocess.run(["rm", "-rf", str(masks), str(scores / "now")], check=True)
-            call(["segment", folder, "-o", str(masks), "--model", str(last), "--part", "test", "--no-pictures"], log)
-            split = ["--split", str(last / "split.json"), "--part", "test"]
-            call(["evaluate", str(masks), folder, *split, "-o", str(scores / "now")], log)
-            write_json(out, read_json(scores / "now" / "scores.json"))
-        cases += read_json(out)["cases"]
-    return [
-        {"case_id": case["case_id"], "patient_id": case["patient_id"]}
-        | {"dice": {region: round(found["dice"], 5) for region, found in case["regions"].items()}}
-        for case in cases
-    ]
+    words = ["prepare", *folders, "-o", str(store), *experiment.prepare.split(), *further.split()]
+    call(words, work / "prepare.txt")
+    return store
 
 
 def do(experiment: Experiment, run: Run, store: Path, data: Path) -> Row:
@@ -211,16 +220,15 @@ def main() -> None:
     experiment = EXPERIMENTS[given.name]
     work = given.work / given.name
     work.mkdir(parents=True, exist_ok=True)
-    store = work / "store"
-    folders = [str(given.data / name) for name in experiment.data]
-    call(["prepare", *folders, "-o", str(store), *experiment.prepare.split()], work / "prepare.txt")
+    arms = given.arms or list(experiment.arms)
+    stores = {arm: make_store(experiment, arm, given.data, work) for arm in arms}
     rows: dict[Path, Row] = {}
     lock = threading.Lock()
     started = time.perf_counter()
-    wanted = [run for run in runs_of(experiment, work) if not given.arms or run.arm in given.arms]
+    wanted = [run for run in runs_of(experiment, work) if run.arm in arms]
 
     def one(run: Run) -> None:
-        found = do(experiment, run, store, given.data)
+        found = do(experiment, run, stores[run.arm], given.data)
         with lock:
             rows[run.folder] = found
             ordered = [rows[other.folder] for other in wanted if other.folder in rows]
