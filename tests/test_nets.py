@@ -11,7 +11,8 @@ from safetensors.torch import load_model, save_model
 
 from gliamap.config import NetConfig
 from gliamap.errors import ConfigError
-from gliamap.nets.zoo import DEEP_SUPERVISION, NETWORKS, build_network, heads, size_divisor
+from gliamap.io.tensors import named_tensors
+from gliamap.nets.zoo import DEEP_SUPERVISION, NETWORKS, PARTS, build_network, heads, part_of, size_divisor
 
 WIDTHS = (4, 6, 8)
 MEMBERS = [(name, dims, False) for name in NETWORKS for dims in (2, 3)]
@@ -71,6 +72,19 @@ class TestEveryNetwork:
         x = torch.randn(1, 2, *SIZES[dims][1])
         with torch.inference_mode():
             assert torch.equal(model(x), other(x))
+
+    def test_its_parts_are_told_by_the_names_of_tensors(self, name: str, dims: Literal[2, 3], deep: bool) -> None:
+        """Every prefix fits; one convolution has the input channels, all heads have the output channels."""
+        tensors = named_tensors(build_network(self.config(name, dims, deep).model_copy(update={"in_channels": 5})))
+        parts = PARTS[name]
+        for prefix in (parts.first, *parts.encoder, *(parts.heads if deep else parts.heads[:1])):
+            assert any(tensor.startswith(prefix) for tensor in tensors), prefix
+        first = [tensor for tensor, value in tensors.items() if value.ndim > 1 and value.shape[1] == 5]
+        assert first == [f for f in tensors if f.startswith(parts.first) and tensors[f].ndim > 1] and len(first) == 1
+        assert part_of(first[0], name) == "encoder"
+        heads_of = [tensor for tensor in tensors if part_of(tensor, name) == "heads"]
+        assert len(heads_of) == (4 if deep else 2) and all(len(tensors[tensor]) == 3 for tensor in heads_of)
+        assert {part_of(tensor, name) for tensor in tensors} == {"encoder", "decoder", "heads"}
 
     def test_the_global_seed_decides_the_weights(self, name: str, dims: Literal[2, 3], deep: bool) -> None:
         config = self.config(name, dims, deep)

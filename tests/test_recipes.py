@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+import make
 import tiny
-from gliamap.config import PrepConfig, TrainConfig
+from gliamap.config import AugmentConfig, PrepConfig, TrainConfig
 from gliamap.errors import ConfigError, FileError
 from gliamap.io.store import StoreInfo, read_store
+from gliamap.recipes.field import brats_3d, brats_slices, msd_t1gd, patches_transfer, t1c_binary, unet_classic
 from gliamap.recipes.named import MAX_FILE_BYTES, RECIPES, find_recipe, write_recipe
-from gliamap.recipes.recipe import Recipe
+from gliamap.recipes.recipe import Recipe, base_of
+from gliamap.sources.splits import SplitOptions
 from gliamap.training.loop import Job, check_job
 from gliamap.workflows.prepare import prepare
-from gliamap.workflows.train import TrainOptions, plan
+from gliamap.workflows.train import TrainOptions, is_finished, plan, train
+
+FIELD = (patches_transfer, brats_slices, msd_t1gd, unet_classic, t1c_binary, brats_3d)
+OF_THE_MACHINE = {"seed", "workers", "micro_batch", "save_every_minutes"}
+UNSAID = {
+    "patches-transfer": {"patch"},
+    "patches-transfer-base": {"balance", "foreground_share"},  # patches of a table have none
+    "brats-slices": {"patch"},
+    "msd-t1gd": set[str](),
+    "unet-classic": {"patch", "batch"},
+    "t1c-binary": {"patch"},
+    "brats-3d": {"patch"},
+}
+"""What the recipes of the field leave to the data."""
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +42,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two prepared phantoms."""
     root = tmp_path_factory.mktemp("phantoms")
     prepare([tiny.write_set(root / "scans", 2)], root / "store")
+    return root / "store"
+
+
+@pytest.fixture(scope="module")
+def slices(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three prepared pairs of image and mask."""
+    root = tmp_path_factory.mktemp("pairs")
+    prepare([make.write_pairs(root / "pairs")], root / "store")
     return root / "store"
 
 
@@ -37,6 +62,15 @@ def info(store: Path) -> StoreInfo:
 def options(recipe: Recipe) -> TrainOptions:
     """The recipe as a training's options."""
     return TrainOptions.model_validate(recipe.model_dump())
+
+
+def shortened(recipe: Recipe) -> Recipe:
+    """Two steps of two patches, its base likewise; tables of small patches, some of which are healthy."""
+    short = {"steps": 2, "batch": 2, "validate_every": 2, "workers": 0}
+    stride = recipe.stride and 8
+    config = recipe.config | short | ({"patch": (16, 8, 1)} if stride else {})
+    base = recipe.base and shortened(recipe.base)
+    return recipe.model_copy(update={"config": config, "stride": stride, "base": base})
 
 
 class TestEveryBuiltInRecipe:
@@ -62,10 +96,46 @@ class TestEveryBuiltInRecipe:
         write_recipe(tmp_path / "recipe.json", recipe)
         assert find_recipe(str(tmp_path / "recipe.json")) == recipe
 
+    @pytest.mark.parametrize("name", RECIPES)
+    def test_comes_back_from_what_the_command_prints(
+        self, command: Callable[..., tuple[int, str, str]], tmp_path: Path, name: str
+    ) -> None:
+        code, out, _ = command("recipes", name, "--json")
+        (tmp_path / "mine.json").write_text(out)
+        assert code == 0 and find_recipe("mine.json") == RECIPES[name]
+
     def test_differs_from_the_default(self) -> None:
         assert len({recipe.model_dump_json(exclude={"name", "description"}) for recipe in RECIPES.values()}) == len(
             RECIPES
         )
+
+
+class TestEveryRecipeOfTheField:
+    """Full configurations, each a function."""
+
+    @pytest.mark.parametrize("make_recipe", FIELD)
+    def test_says_every_setting_that_the_data_do_not_decide(self, make_recipe: Callable[[], Recipe]) -> None:
+        recipe = make_recipe()
+        assert RECIPES[recipe.name] == recipe
+        for stage in (recipe, base_of(recipe)):
+            if stage is not None:
+                assert None not in (stage.network, stage.widths, stage.deep_supervision)
+                assert TrainConfig.model_fields.keys() - stage.config.keys() == OF_THE_MACHINE | UNSAID[stage.name]
+                assert stage.config["augment"].keys() == AugmentConfig.model_fields.keys()
+
+    @pytest.mark.parametrize("make_recipe", FIELD)
+    @pytest.mark.parametrize("kind", ["volumes", "slices"])
+    def test_trains(
+        self, make_recipe: Callable[[], Recipe], kind: str, store: Path, slices: Path, tmp_path: Path
+    ) -> None:
+        recipe = make_recipe()
+        if kind == "slices" and recipe.dims == 3:
+            pytest.skip("a network for volumes cannot learn from single slices")
+        split = SplitOptions(test_share=0, val_share=0.5)
+        asked = options(shortened(recipe)).model_copy(update={"split": split})
+        done = train(store if kind == "volumes" else slices, tmp_path / "run", options=asked)
+        assert is_finished(done.run) and done.spec.network.name == recipe.network
+        assert (done.run / "base").exists() == (recipe.base is not None)
 
 
 def test_the_default_is_what_a_training_does_without_a_recipe(info: StoreInfo) -> None:
@@ -76,8 +146,13 @@ def test_the_default_is_what_a_training_does_without_a_recipe(info: StoreInfo) -
 
 def test_what_the_recipes_are_for(info: StoreInfo) -> None:
     planned = {name: plan(info, options(recipe), "run") for name, recipe in RECIPES.items()}
-    assert planned["volumes"][0].network.dims == 3
-    assert planned["slices"][0].network.dims == 2
+    assert {name: spec.network.dims for name, (spec, _) in planned.items() if spec.network.dims == 2}.keys() == {
+        *("patches-transfer", "brats-slices", "msd-t1gd", "t1c-binary")
+    }
+    assert planned["msd-t1gd"][0].output.channels == ("background", "NCR", "ED", "ET")
+    assert planned["t1c-binary"][0].output.channels == ("WT",)
+    assert planned["brats-slices"][1].loss == "tversky" and planned["brats-3d"][1].loss == "dice-ce"
+    assert planned["brats-3d"][0].network.deep_supervision and not planned["unet-classic"][0].network.deep_supervision
     assert planned["strong"][1].augment.elastic > 0 and planned["strong"][1].augment.flip
     assert planned["small-lesions"][1].balance == "sizes"
     assert planned["any-modality"][1].modality_dropout == 0.5
@@ -104,7 +179,7 @@ def test_the_only_modality_cannot_be_dropped(info: StoreInfo) -> None:
 
 
 def test_an_unknown_name_is_answered_with_the_names() -> None:
-    with pytest.raises(ConfigError, match=r"no recipe 'stong'.*default, volumes, slices, strong, any-modality, small"):
+    with pytest.raises(ConfigError, match=r"no recipe 'stong'.*default, patches-transfer, brats-slices, msd"):
         find_recipe("stong")
 
 
@@ -118,6 +193,9 @@ def test_an_unknown_name_is_answered_with_the_names() -> None:
         ({"config": {"modality_dropout": 2}}, r"'config.modality_dropout'.*Expected: less than or equal to 1"),
         ({"config": [1]}, r"'config' in the recipe .* Expected: a valid dictionary"),
         ({"dims": 4}, r"'dims'.*Expected: 2 or 3"),
+        ({"base": {"config": {"stepps": 3}}}, "no setting 'base.config.stepps'"),
+        ({"base": {"base": {}}}, "a base has no base of its own"),
+        ({"base": {"widths": [4, 8]}}, "a base has the recipe's network"),
         ({"widths": "wide"}, "'widths'"),
         ([], "is no recipe"),
         (None, "is no recipe"),
@@ -154,13 +232,13 @@ def test_what_is_built_in_cannot_be_changed() -> None:
 
 
 def test_the_docs_list_every_recipe() -> None:
-    text = (Path(__file__).resolve().parent.parent / "docs" / "how-to" / "plan.md").read_text(encoding="utf-8")
+    text = (Path(__file__).resolve().parent.parent / "docs" / "how-to" / "recipes.md").read_text(encoding="utf-8")
     for name, recipe in RECIPES.items():
         assert f"| `{name}` | {recipe.description} |" in text
 
 
 def test_the_recipe_in_the_docs_is_one(tmp_path: Path, info: StoreInfo) -> None:
-    text = (Path(__file__).resolve().parent.parent / "docs" / "how-to" / "plan.md").read_text(encoding="utf-8")
+    text = (Path(__file__).resolve().parent.parent / "docs" / "how-to" / "recipes.md").read_text(encoding="utf-8")
     path = tmp_path / "mine.json"
     path.write_text(text.split("```json\n")[1].split("```")[0], encoding="utf-8")
     spec, config = plan(info, options(find_recipe(str(path))), "run")

@@ -169,6 +169,8 @@ def test_a_recipe_to_start_from_keeps_its_settings() -> None:
     flat = propose(BRATS, 8 * GB, base=Recipe(name="slices", dims=2, network="unet", output="classes"))
     assert (flat.recipe.dims, flat.recipe.network, flat.recipe.output) == (2, "unet", "classes")
     assert flat.recipe.reasons["network"] == "as the recipe slices says"
+    based = propose(BRATS, 8 * GB, base=RECIPES["patches-transfer"]).recipe
+    assert based.base == RECIPES["patches-transfer"].base and based.network == "unet"
     assert config(propose(BRATS, 6 * GB)) == ((128, 128, 128), 2, None)
     fp32 = propose(BRATS, 6 * GB, base=Recipe(config={"precision": "fp32"}))
     assert config(fp32) == ((128, 128, 128), 2, 1)

@@ -16,12 +16,14 @@ from gliamap.boxes import Box, read_padded
 from gliamap.case import PreparedCase, TumourIndex
 from gliamap.config import AugmentConfig, InputConfig, ModelSpec, OutputConfig, TrainConfig
 from gliamap.errors import FileError
+from gliamap.io.patch_list import ROW, write_rows
 from gliamap.io.soft import open_soft
 from gliamap.io.store import read_case
 from gliamap.labels import Region, Tissue
 from gliamap.sampling import dataset as module
 from gliamap.sampling.choose import Want, choose_box
 from gliamap.sampling.dataset import Patch, PatchDataset, draw_present, encode_target
+from gliamap.sampling.drawing import PatchOrder
 from stores import Store, write_certain_teachers, write_tiny_store
 from tiny import spec
 
@@ -256,6 +258,41 @@ def test_the_mirrored_hemisphere_is_cut_beside_the_patch(store: Store, monkeypat
         case_id, box = cut[number]
         turned = read_case(store[0], case_id).image[:, ::-1].astype(np.float32)
         assert np.array_equal(image[4:], read_padded(turned, box))
+
+
+@pytest.fixture
+def listed(tmp_path: Path) -> Path:
+    """Four patches of a list: two with tumour of the first cases, two without of the third, which has none."""
+    rows = np.array([(0, (4, 1, 6), True), (1, (1, 1, 1), True), (2, (0, -3, 2), False), (2, (5, 5, 5), False)], ROW)
+    write_rows(tmp_path / "patches.npy", rows)
+    return tmp_path / "patches.npy"
+
+
+def from_list(store: Store, listed: Path, **changes: Any) -> PatchDataset:
+    """The patches of ``store`` in the order that ``CONFIG`` with changes gives those of the list."""
+    config = CONFIG.model_copy(update=changes)
+    order = PatchOrder(listed, [entry.case_id for entry in store[1]], config)
+    return PatchDataset(*store, config, spec(), order=order)
+
+
+def test_patches_of_a_list_are_cut_from_their_boxes(store: Store, listed: Path) -> None:
+    patches = from_list(store, listed, augment=OFF, ratio="1:1")
+    order = PatchOrder(listed, ["0", "1", "2"], CONFIG.model_copy(update={"ratio": "1:1"}))
+    for number in range(8):
+        case_id, box = order.draw(np.random.default_rng((CONFIG.seed, number)), number)
+        case, patch = read_case(store[0], case_id), patches[number]
+        assert case.labels is not None and box.shape == CONFIG.patch
+        assert np.array_equal(patch.image.numpy(), read_padded(case.image, box).astype(np.float32))
+        assert np.array_equal(patch.target.numpy(), encode_target(read_padded(case.labels, box), REGIONS))
+        assert bool(patch.target[0].any()) == (number % 2 == 1)
+
+
+def test_a_patch_of_a_list_depends_on_seed_and_number_alone(store: Store, listed: Path) -> None:
+    one, other = from_list(store, listed, ratio="1:1"), from_list(store, listed, ratio="1:1")
+    copy = pickle.loads(pickle.dumps(one))  # noqa: S301 (its own bytes)
+    assert [same(one[number], other[number]) for number in (7, 0, 3, 12)] == [True] * 4
+    assert same(copy[5], other[5])
+    assert not same(from_list(store, listed, ratio="1:1", seed=4)[0], one[0])
 
 
 @pytest.fixture(scope="module")

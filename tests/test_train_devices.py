@@ -85,6 +85,18 @@ def test_two_processes_do_to_the_last_bit_what_one_does_that_adds_up(store: Path
     assert json.loads((two.run / "run.json").read_text())["processes"] == 2
 
 
+def test_two_processes_rest_and_wake_an_encoder_as_one_does(store: Path, tmp_path: Path) -> None:
+    """To the last bit, over the step from which on it moves."""
+    options = tiny.options(batch=2, micro_batch=1, freeze_encoder_steps=3, transferred_rate=0.5)
+    options = options.model_copy(update={"init_from": tiny.write_model(tmp_path / "source")})
+    one, two = (Task(store, tmp_path / name / "run", options) for name in ("one", "two"))
+    assert together(1, one) == ["done"]
+    assert together(2, two) == ["done", "done"]
+    assert_same(one.run, two.run)
+    source, last = tiny.weights(tmp_path / "source"), tiny.weights(two.run / "last")
+    assert (source["down.0.0.weight"] != last["down.0.0.weight"]).all()
+
+
 def test_a_process_that_dies_stops_the_others_which_save(store: Path, tmp_path: Path) -> None:
     straight = Task(store, tmp_path / "straight" / "run", tiny.options(batch=2))
     broken = replace(straight, run=tmp_path / "broken" / "run", trouble=processes.die)

@@ -57,6 +57,16 @@ def test_optimisers_by_name() -> None:
     assert (sgd.param_groups[0]["momentum"], sgd.param_groups[0]["nesterov"]) == (0.99, True)
 
 
+def test_what_was_transferred_is_a_group_of_its_own_where_its_rate_is() -> None:
+    layer = nn.Linear(2, 1)
+    slow = config().model_copy(update={"transferred_rate": 0.1})
+    groups = make_optimiser(layer, slow, {"weight"}).param_groups
+    assert [(group["params"], group["factor"]) for group in groups] == [([layer.weight], 0.1), ([layer.bias], 1.0)]
+    for settings, transferred in ((config(), {"weight"}), (slow, set())):
+        (group,) = make_optimiser(layer, settings, transferred).param_groups
+        assert group["params"] == [layer.weight, layer.bias] and group["factor"] == 1
+
+
 @pytest.mark.parametrize(
     ("step", "decay", "expected"),
     [

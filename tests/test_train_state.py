@@ -19,13 +19,17 @@ from gliamap.training.state import load_state, make_learner, save_state
 class Trainee:
     """A small model in training: two linear layers, their average, an optimiser."""
 
-    def __init__(self, optimiser: str, *, seed: int = 0, width: int = 3) -> None:
+    def __init__(self, optimiser: str, *, seed: int = 0, width: int = 3, transferred: bool = False) -> None:
         torch.manual_seed(seed)
         model = nn.Sequential(nn.Linear(2, width), nn.BatchNorm1d(width), nn.Linear(width, 1))
-        self.learner = make_learner(model, TrainConfig.model_validate({"optimiser": optimiser}))
+        config = TrainConfig.model_validate({"optimiser": optimiser, "transferred_rate": 0.1 if transferred else 1})
+        names = {"0.weight", "2.weight"} if transferred else set()
+        self.learner = make_learner(model, config, transferred=names, encoder=("0.",))
 
     def step(self, number: int) -> None:
         generator = torch.Generator().manual_seed(number)
+        for parameter in self.learner.resting:  # as in the first steps of a training
+            parameter.requires_grad_(number >= 2)
         self.learner.optimiser.zero_grad()
         self.learner.model(torch.randn(5, 2, generator=generator)).square().mean().backward()
         self.learner.optimiser.step()
@@ -43,16 +47,19 @@ class Trainee:
         return [*self.learner.model.state_dict().values(), *self.learner.average.state_dict().values()]
 
 
+@pytest.mark.parametrize("transferred", [False, True])
+@pytest.mark.parametrize("steps", [1, 3])
 @pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
-def test_a_loaded_state_goes_on_exactly(tmp_path: Path, optimiser: str) -> None:
-    straight, first, second = Trainee(optimiser), Trainee(optimiser), Trainee(optimiser, seed=1)
-    for number in range(3):
+def test_a_loaded_state_goes_on_exactly(tmp_path: Path, optimiser: str, steps: int, transferred: bool) -> None:
+    straight, first, second = (Trainee(optimiser, seed=seed, transferred=transferred) for seed in (0, 0, 1))
+    assert len(straight.learner.optimiser.param_groups) == 1 + transferred
+    for number in range(steps):
         straight.step(number)
         first.step(number)
     before = Progress(step=3, seconds=1.5, loss=0.25, pending=True, best_dice=0.5, best_step=2)
     first.save(tmp_path / "state", before)
     assert second.load(tmp_path / "state") == before
-    for number in range(3, 6):
+    for number in range(steps, 6):
         straight.step(number)
         second.step(number)
     assert all(torch.equal(a, b) for a, b in zip(straight.tensors(), second.tensors(), strict=True))

@@ -53,6 +53,7 @@ def test_facts_are_those_of_the_prepared_cases(store: Path) -> None:
         assert (case.lesion, case.lesion_size) == (largest.box.shape, largest.size)
         assert case.tails is not None and 1 < case.tails.farthest < 20 and 0.2 < case.tails.spread < 2
     assert gather_facts(store, info, Recipe(output="classes")).outputs == 4
+    assert gather_facts(store, info, Recipe(output="binary")).outputs == 1
     assert gather_facts(store, info, Recipe()) == facts  # looked at with a generator of the case's name
 
 

@@ -79,7 +79,7 @@ def test_the_run_folder_explains_itself(store: Path, tmp_path: Path) -> None:
     assert record["versions"].keys() >= {"gliamap", "torch", "monai", "python"}
     assert record.keys() == {
         *("settings", "data", "command", "at", "versions", "commit", "machine", "processes", "resumed"),
-        *("recipe", "leaky"),
+        *("recipe", "leaky", "init_from"),
     }
     assert record["resumed"] == [] and record["processes"] == 1
     assert re.fullmatch(r"[0-9a-f]{12}(-dirty)?", record["commit"])

@@ -1,8 +1,9 @@
 """gliamap: brain tumour segmentation in MRI. Research use only; not a medical device.
 
-The verbs as functions: :func:`inspect`, :func:`check`, :func:`prepare`, :func:`split`, :func:`plan`, :func:`train`,
-:func:`segment`, :func:`evaluate`, :func:`cross_validate`, :func:`convert_labels`, :func:`export_dataset`,
-:func:`make_phantoms`. They are loaded when first used, so that ``import gliamap`` costs nothing.
+The verbs as functions: :func:`inspect`, :func:`check`, :func:`explore`, :func:`prepare`, :func:`split`, :func:`plan`,
+:func:`patches`, :func:`train`, :func:`segment`, :func:`evaluate`, :func:`cross_validate`, :func:`convert_labels`,
+:func:`export_dataset`, :func:`make_phantoms`; and :func:`view`, for notebooks. They are loaded when first used, so that
+``import gliamap`` costs nothing.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ if TYPE_CHECKING:
     from gliamap.workflows.convert import convert_labels
     from gliamap.workflows.cross_validate import cross_validate
     from gliamap.workflows.evaluate import evaluate
+    from gliamap.workflows.explore import explore
     from gliamap.workflows.export import export_dataset
     from gliamap.workflows.inspect import inspect
+    from gliamap.workflows.patches import patches
     from gliamap.workflows.plan import plan
     from gliamap.workflows.prepare import prepare
     from gliamap.workflows.segment import segment
     from gliamap.workflows.split import divide as split
     from gliamap.workflows.train import train
+    from gliamap.workflows.view import view
 
 # MONAI imports MLflow wherever that is installed, and MLflow reports its use to its makers unless told not to.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -36,14 +40,17 @@ __all__ = [
     "convert_labels",
     "cross_validate",
     "evaluate",
+    "explore",
     "export_dataset",
     "inspect",
     "make_phantoms",
+    "patches",
     "plan",
     "prepare",
     "segment",
     "split",
     "train",
+    "view",
 ]
 
 _WHERE = {
@@ -51,14 +58,17 @@ _WHERE = {
     "convert_labels": ("gliamap.workflows.convert", "convert_labels"),
     "cross_validate": ("gliamap.workflows.cross_validate", "cross_validate"),
     "evaluate": ("gliamap.workflows.evaluate", "evaluate"),
+    "explore": ("gliamap.workflows.explore", "explore"),
     "export_dataset": ("gliamap.workflows.export", "export_dataset"),
     "inspect": ("gliamap.workflows.inspect", "inspect"),
     "make_phantoms": ("gliamap.sources.phantom", "write_phantoms"),
+    "patches": ("gliamap.workflows.patches", "patches"),
     "plan": ("gliamap.workflows.plan", "plan"),
     "prepare": ("gliamap.workflows.prepare", "prepare"),
     "segment": ("gliamap.workflows.segment", "segment"),
     "split": ("gliamap.workflows.split", "divide"),
     "train": ("gliamap.workflows.train", "train"),
+    "view": ("gliamap.workflows.view", "view"),
 }
 
 

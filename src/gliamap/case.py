@@ -111,6 +111,30 @@ class GridRecord:
         """The prepared grid is not the crop's own."""
         return self.shape != self.crop.shape
 
+    @property
+    def voxel_size(self) -> float:
+        """What one voxel of the prepared grid adds to a volume: millilitres, or pixels for an image without spacing."""
+        return self.native.voxel_size * float(np.prod(self.crop.shape) / np.prod(self.shape))
+
+    def native_boxes(
+        self, starts: NDArray[np.integer], stops: NDArray[np.integer]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The native voxels that half-open boxes of the prepared grid cover, ``(N, 3)`` starts and stops each.
+
+        Where the grid was resampled, a native voxel that is covered in part belongs to it. What lies outside the
+        prepared grid has no native voxels; a box that lies there altogether becomes empty (start = stop).
+        """
+        shape, kept, moved = (np.array(x, np.int64) for x in (self.shape, self.crop.shape, self.crop.start))
+        low, high = (np.clip(x, 0, shape) * kept for x in (starts, stops))
+        low, high = low // shape + moved, np.maximum(-(-high // shape), low // shape) + moved
+        axes = list(self.axes)
+        sizes = np.array(self.native.shape, np.int64)[axes]
+        flipped = np.where(self.flips, sizes - high, low), np.where(self.flips, sizes - low, high)
+        native = np.empty_like(low), np.empty_like(high)
+        for out, turned in zip(native, flipped, strict=True):
+            out[:, axes] = turned
+        return native
+
 
 @dataclass(frozen=True)
 class Lesion:

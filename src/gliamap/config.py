@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -139,8 +140,12 @@ class TrainConfig(Settings):
     the loss is taken over these and its gradients are averaged, so that one process that accumulates and several that
     share the work do the same. ``None``: a process takes all of its share at once. ``balance``: what is drawn evenly
     where a patch shall hold tumour: the ``cases`` that have some, the ``regions`` (rare ones stay frequent), or lesion
-    ``sizes`` (small lesions as often as large ones). ``modality_dropout``: the share of patches that lose some of
-    their modalities. ``soft_weight``: how much of the loss is the teachers', where there are any.
+    ``sizes`` (small lesions as often as large ones). ``ratio``: where patches come from a patch table, how many with
+    tumour for how many healthy ones (``1:2``), only ``tumour``, only ``healthy``, or all of them (``natural``); each at
+    most once an epoch. ``modality_dropout``: the share of patches that lose some of their modalities. ``loss``: see
+    :mod:`gliamap.losses`. ``soft_weight``: how much of the loss is the teachers', where there are any.
+    ``freeze_encoder_steps`` and ``transferred_rate`` (a factor of the learning rate) hold back what was taken over from
+    another network, where something was.
     """
 
     steps: int = Field(default=1000, ge=1)
@@ -156,14 +161,25 @@ class TrainConfig(Settings):
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
     foreground_share: float = Field(default=0.5, ge=0, le=1)
     balance: Literal["cases", "regions", "sizes"] = "regions"
+    ratio: str = "natural"
     modality_dropout: float = Field(default=0.0, ge=0, le=1)
+    loss: Literal["dice-ce", "dice", "tversky"] = "dice-ce"
     soft_weight: float = Field(default=0.5, ge=0, le=1)
+    freeze_encoder_steps: int = Field(default=0, ge=0)
+    transferred_rate: float = Field(default=1.0, gt=0, le=1)
     precision: Literal["fp32", "bf16"] = "bf16"
     augment: AugmentConfig = AugmentConfig()
     validate_every: int = Field(default=250, ge=1)
     save_every_minutes: float = Field(default=5.0, gt=0)
     workers: int = Field(default=1, ge=0)
     seed: int = Field(default=0, ge=0)
+
+    @field_validator("ratio")
+    @classmethod
+    def _ratio_of_two(cls, ratio: str) -> str:
+        if not re.fullmatch(r"natural|tumour|healthy|[1-9]\d{0,3}:[1-9]\d{0,3}", ratio):
+            raise ValueError("the ratio is not natural, tumour, healthy or two numbers such as 1:2")
+        return ratio
 
 
 class WindowConfig(Settings):

@@ -9,7 +9,7 @@ Sources of the conventions: the BraTS challenge pages of each year, the Medical 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from types import MappingProxyType
@@ -247,7 +247,7 @@ def from_tissue(labels: LabelMap, convention: Convention, *, lossy: bool = False
     table = np.zeros(256, np.uint8)
     for present in values_in(labels):
         tissue = Tissue(present)
-        target = _widened(tissue, value_of) if lossy else tissue
+        target = widened(tissue, value_of) if lossy else tissue
         if target == Tissue.BACKGROUND:
             continue
         if target not in value_of:
@@ -266,13 +266,14 @@ def convert(
 def merges(source: Convention, target: Convention) -> tuple[tuple[Tissue, Tissue], ...]:
     """The merges ``(tissue, becomes)`` that a lossy conversion from ``source`` to ``target`` would make."""
     value_of = {tissue: value for value, tissue in target.values.items()}
-    pairs = [(tissue, _widened(tissue, value_of)) for tissue in source.tissues]
+    pairs = [(tissue, widened(tissue, value_of)) for tissue in source.tissues]
     return tuple((tissue, wider) for tissue, wider in pairs if wider not in (tissue, None) and wider is not None)
 
 
-def _widened(tissue: Tissue, value_of: Mapping[Tissue, int]) -> Tissue | None:
+def widened(tissue: Tissue, known: Container[Tissue]) -> Tissue | None:
+    """``tissue`` where it is known, else the next wider one that is, or background; ``None`` where nothing holds it."""
     at: Tissue | None = tissue
-    while at is not None and at != Tissue.BACKGROUND and at not in value_of:
+    while at is not None and at != Tissue.BACKGROUND and at not in known:
         at = _WIDER.get(at)
     return at
 
@@ -280,7 +281,7 @@ def _widened(tissue: Tissue, value_of: Mapping[Tissue, int]) -> Tissue | None:
 def _not_convertible(
     tissue: Tissue, convention: Convention, value_of: Mapping[Tissue, int], *, lossy: bool
 ) -> LabelError:
-    wider = _widened(tissue, value_of)
+    wider = widened(tissue, value_of)
     what = f"'{TISSUE_NAMES[tissue]}' has no value in the label convention {convention.name}"
     if wider is None or lossy:
         return LabelError(what, remedy="choose a convention that has it; no wider label can hold it here")

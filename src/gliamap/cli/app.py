@@ -13,10 +13,13 @@ import typer
 
 from gliamap.cli import (
     data_verbs,
+    explore_verb,
     front_verbs,
     label_verbs,
     model_verbs,
+    patches_verb,
     plan_verb,
+    recipes_verb,
     split_verb,
     study_verbs,
     teach_verb,
@@ -42,9 +45,12 @@ app = typer.Typer(
 
 app.command("inspect")(front_verbs.inspect)
 app.command("check")(front_verbs.check)
+app.command("explore")(explore_verb.explore)
 app.command("prepare")(data_verbs.prepare)
 app.command("split")(split_verb.split)
 app.command("plan")(plan_verb.plan)
+app.command("recipes")(recipes_verb.recipes)
+app.command("patches")(patches_verb.patches)
 app.command("train")(train_verb.train)
 app.command("cross-validate")(study_verbs.cross_validate)
 app.command("teach")(teach_verb.teach)

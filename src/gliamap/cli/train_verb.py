@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,12 +12,14 @@ import typer
 
 from gliamap.cli.data_verbs import Json
 from gliamap.cli.show import count, plain, print_json, progress_bar, remark, remark_if_stopped, say
+from gliamap.cli.show_origin import say_origin
 
 if TYPE_CHECKING:
     from gliamap.training.progress import StepReport
     from gliamap.workflows.train import Trained, TrainOptions
 
 _DIVISION, _NETWORK, _LEARNING, _RUN = "How cases are divided", "The network", "How it learns", "The run"
+_DRAWING, _TRANSFER = "Patches from a table", "Starting from another network"
 
 
 class Tracker(StrEnum):
@@ -30,8 +33,7 @@ FromRecipe = Annotated[
     str,
     typer.Option(
         "--recipe",
-        help="Settings to start from: default, volumes, slices, strong, any-modality, "
-        "small-lesions, or a file (gliamap plan). Other options come first.",
+        help="Settings to start from: a name (gliamap recipes lists them), or a file. Other options come first.",
     ),
 ]
 LessonsFolder = Annotated[Path | None, typer.Option(help="Learn from teachers, too: what gliamap teach wrote.")]
@@ -59,7 +61,9 @@ SplitFile = Annotated[
 Leaky = Annotated[
     bool,
     typer.Option(
-        "--leaky", help="Take a --split that tears patients apart, or --lessons that leak.", rich_help_panel=_DIVISION
+        "--leaky",
+        help="Take a --split that tears patients apart, or --lessons or --init-from that leak.",
+        rich_help_panel=_DIVISION,
     ),
 ]
 
@@ -74,12 +78,46 @@ Widths = Annotated[
     ),
 ]
 OutputKind = Annotated[
-    Literal["regions", "classes"] | None,
-    typer.Option(help="Overlapping WT/TC/ET (default), or the convention's labels.", rich_help_panel=_NETWORK),
+    Literal["regions", "classes", "binary"] | None,
+    typer.Option(
+        help="Overlapping WT/TC/ET (default), the convention's labels, or tumour alone.", rich_help_panel=_NETWORK
+    ),
 ]
 Patch = Annotated[
     tuple[int, int, int] | None,
     typer.Option(help="Patch size X Y Z (Z = 1 for slices). Default: as the data.", rich_help_panel=_NETWORK),
+]
+
+PatchTable = Annotated[
+    Path | None,
+    typer.Option("--patches", help="Draw patches from this table of gliamap patches.", rich_help_panel=_DRAWING),
+]
+Stride = Annotated[
+    int | None,
+    typer.Option(min=1, help="Make such a table for this run: voxels from patch to patch.", rich_help_panel=_DRAWING),
+]
+Ratio = Annotated[
+    str | None,
+    typer.Option(
+        help="With tumour : healthy, such as 1:2; or tumour, healthy. Default: natural, all patches.",
+        rich_help_panel=_DRAWING,
+    ),
+]
+
+InitFrom = Annotated[
+    Path | None,
+    typer.Option(
+        help="Run or model whose weights to start from. Its network is taken where none is named.",
+        rich_help_panel=_TRANSFER,
+    ),
+]
+FreezeEncoder = Annotated[
+    int | None,
+    typer.Option(min=0, help="Steps in which its encoder does not change. Default: 0.", rich_help_panel=_TRANSFER),
+]
+TransferredRate = Annotated[
+    float | None,
+    typer.Option(help="Learning rate of what was taken over, as a factor. Default: 1.", rich_help_panel=_TRANSFER),
 ]
 
 Steps = Annotated[int | None, typer.Option(help="Optimiser steps. Default: 1000.", rich_help_panel=_LEARNING)]
@@ -91,6 +129,10 @@ MicroBatch = Annotated[
     ),
 ]
 Rate = Annotated[float | None, typer.Option(help="Highest learning rate. Default: 0.001.", rich_help_panel=_LEARNING)]
+LossName = Annotated[
+    Literal["dice-ce", "dice", "tversky"] | None,
+    typer.Option(help="Default: dice-ce, Dice + cross-entropy.", rich_help_panel=_LEARNING),
+]
 Optimiser = Annotated[Literal["adamw", "sgd"] | None, typer.Option(help="Default: adamw.", rich_help_panel=_LEARNING)]
 Schedule = Annotated[Literal["cosine", "poly"] | None, typer.Option(help="Default: cosine.", rich_help_panel=_LEARNING)]
 Precision = Annotated[
@@ -144,10 +186,17 @@ def train(
     widths: Widths = None,
     output: OutputKind = None,
     patch: Patch = None,
+    patches: PatchTable = None,
+    stride: Stride = None,
+    ratio: Ratio = None,
+    init_from: InitFrom = None,
+    freeze_encoder: FreezeEncoder = None,
+    transferred_rate: TransferredRate = None,
     steps: Steps = None,
     batch: BatchSize = None,
     micro_batch: MicroBatch = None,
     learning_rate: Rate = None,
+    loss: LossName = None,
     optimiser: Optimiser = None,
     schedule: Schedule = None,
     precision: Precision = None,
@@ -164,6 +213,9 @@ def train(
 
     Patients are divided into training, validation and test. After Ctrl-C, the same command with --resume goes on.
 
+    A recipe with a base trains that first, into OUT/base. Options here are for the recipe itself; to change its base,
+    write it to a file: gliamap recipes NAME --json > mine.json
+
     Examples:
 
     gliamap train store -o run
@@ -176,8 +228,7 @@ def train(
     from gliamap.workflows.train import train as run
 
     with remark_if_stopped(f"the same command with --resume goes on in {plain(out)}"), progress_bar("train") as bar:
-        observe = _watch(bar)
-        done = run(store, out, options=options, resume=resume, accept_changes=accept_changes, observe=observe)
+        done = run(store, out, options=options, resume=resume, accept_changes=accept_changes, observe=_watch(bar))
     _print_trained(done, json=json)
 
 
@@ -194,6 +245,8 @@ def _options(said: Mapping[str, Any]) -> TrainOptions:
         given["widths"] = _widths(given["widths"])
     if "save_every" in given:
         given["save_every_minutes"] = given["save_every"]
+    if "freeze_encoder" in given:
+        given["freeze_encoder_steps"] = given["freeze_encoder"]
     chosen = find_recipe(given["recipe"])
     config = {"seed": 0} | chosen.config | {name: given[name] for name in TrainConfig.model_fields if name in given}
     division: dict[str, Any] = {name: given[name] for name in ("test_fold", "test_share", "val_share") if name in given}
@@ -207,6 +260,8 @@ def _options(said: Mapping[str, Any]) -> TrainOptions:
             "split_file": said["split"],
             "leaky": said["leaky"],
             "lessons": said["lessons"],
+            "patches": said["patches"],
+            "init_from": said["init_from"],
             "track": tuple(one.value for one in given.get("track", ())),
         }
     )
@@ -225,14 +280,18 @@ def _watch(progress: Callable[[float, int, str], None]) -> Callable[[StepReport]
     """Show a smoothed loss and the latest validation; a line of its own for each validation."""
     loss = 0.0
     dice = ""
+    base = False
 
     def observe(report: StepReport) -> None:
-        nonlocal loss, dice
+        nonlocal loss, dice, base
+        if report.base != base:
+            base, loss, dice = report.base, 0.0, ""
+        part = "base, " if base else ""
         loss = 0.98 * loss + 0.02 * report.loss if loss else report.loss
         if report.dice:
             dice = " ".join(f"{region} {score:.2f}" for region, score in report.dice.items())
-            remark(f"step {report.step}: loss {loss:.3f}, validation Dice {dice}")
-        progress(report.step, report.steps, f"loss {loss:.3f} {dice}")
+            remark(f"{part}step {report.step}: loss {loss:.3f}, validation Dice {dice}")
+        progress(report.step, report.steps, f"{part}loss {loss:.3f} {dice}")
 
     return observe
 
@@ -241,9 +300,16 @@ def _print_trained(done: Trained, *, json: bool) -> None:
     best, split, run = dict(done.spec.metrics), done.split, plain(done.run)
     if json:
         cases = {name: len(getattr(split, name)) for name in ("train", "val", "test", "left_out")}
-        print_json({"run": done.run, "best": best, "cases": cases})
+        drawn = {"epoch": asdict(done.epoch)} if done.epoch else {}
+        taken = {"init_from": done.origin.summary} if done.origin else {}
+        print_json({"run": done.run, "best": best, "cases": cases} | drawn | taken)
         return
     say(f"[bold]trained[/] on {count(split.train, 'case')}; model, log and curves in {run}")
+    if epoch := done.epoch:
+        table, each = (f"{side.tumour} with tumour : {side.healthy} healthy" for side in (epoch.there, epoch.drawn))
+        say(f"patches: {table}; in an epoch of {epoch.steps:.4g} steps {each}")
+    if done.origin:
+        say_origin(done.origin, done.spec.network.name)
     if best:
         step = int(best.pop("step"))
         scores = ", ".join(f"{name.removeprefix('validation_dice_')} {value:.3f}" for name, value in best.items())

@@ -13,8 +13,8 @@ from gliamap.infer.decode import decode
 from gliamap.infer.engine import Engine, Precision, TorchEngine, cpu_has_fast_bf16
 from gliamap.infer.window import predict_windows
 from gliamap.inputs import NetworkInput
-from gliamap.io.checkpoint import check_size, load_weights, read_spec, resolve_model
-from gliamap.nets.zoo import build_network, least_parameters
+from gliamap.io.checkpoint import read_spec, resolve_model
+from gliamap.nets.zoo import load_network
 from gliamap.prep.pipeline import prepare, restore
 
 
@@ -65,9 +65,7 @@ def load_predictor(path: Path, precision: Precision | None = None) -> Predictor:
     """
     folder = resolve_model(path)
     spec = read_spec(folder)
-    check_size(folder, spec, least_parameters(spec.network))
-    model = build_network(spec.network)
-    load_weights(folder, model, spec)
+    model = load_network(folder, spec)
     on_gpu = torch.cuda.is_available()
     fast: Precision = "bf16" if on_gpu or cpu_has_fast_bf16() else "fp32"
     return Predictor(spec, TorchEngine(model.to("cuda" if on_gpu else "cpu"), spec, precision or fast))

@@ -17,6 +17,11 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
     _write(path, lambda part: save_file(tensors, part, metadata=metadata))
 
 
+def named_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers by name, each once: DynUNet registers its layers twice."""
+    return dict(model.named_parameters()) | dict(model.named_buffers())
+
+
 def write_model(path: Path, model: nn.Module) -> None:
     """Write a network's weights, layers that are registered twice once; ``OutputError`` where there is no room."""
     _write(path, lambda part: save_model(model, part))

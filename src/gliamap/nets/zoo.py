@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
 from monai.networks.nets.dynunet import DynUNet
 from torch import Tensor, nn
 
-from gliamap.config import NetConfig
+from gliamap.config import ModelSpec, NetConfig
 from gliamap.errors import ConfigError
+from gliamap.io.checkpoint import check_size, load_weights
 from gliamap.nets.unet import UNet
 
 
@@ -48,6 +52,38 @@ DEEP_SUPERVISION = frozenset({"dynunet"})
 """The networks that offer logits at coarser levels while training."""
 
 
+@dataclass(frozen=True)
+class Parts:
+    """Which tensors of a network are what, by the beginnings of their names; the others are the decoder's.
+
+    ``first``: the convolution that sees the input channels, a part of the encoder. ``heads``: what gives the output
+    channels.
+    """
+
+    first: str
+    encoder: tuple[str, ...]
+    heads: tuple[str, ...]
+
+
+PARTS: Mapping[str, Parts] = MappingProxyType(
+    {
+        "unet": Parts(first="down.0.0.", encoder=("down.",), heads=("head.",)),
+        "dynunet": Parts(
+            first="input_block.conv1.",
+            encoder=("input_block.", "downsamples.", "bottleneck."),
+            heads=("output_block.", "deep_supervision_heads."),
+        ),
+    }
+)
+"""The parts of each of ``NETWORKS``."""
+
+
+def part_of(tensor: str, network: str) -> Literal["encoder", "decoder", "heads"]:
+    """Which part of the network of this name the tensor of this name belongs to."""
+    parts = PARTS[network]
+    return "encoder" if tensor.startswith(parts.encoder) else "heads" if tensor.startswith(parts.heads) else "decoder"
+
+
 def build_network(config: NetConfig) -> nn.Module:
     """The network of ``config`` with freshly drawn weights (from torch's global generator: seed it before)."""
     if config.name not in NETWORKS:
@@ -59,7 +95,18 @@ def build_network(config: NetConfig) -> nn.Module:
     return NETWORKS[config.name](config)
 
 
-def least_parameters(config: NetConfig) -> int:
+def load_network(folder: Path, spec: ModelSpec) -> nn.Module:
+    """The network of the checkpoint ``folder`` with its weights, on the CPU; ``spec`` is what its ``model.json`` says.
+
+    ``FileError`` where the weights are missing, altered or do not fit.
+    """
+    check_size(folder, spec, _least_parameters(spec.network))
+    model = build_network(spec.network)
+    load_weights(folder, model, spec)
+    return model
+
+
+def _least_parameters(config: NetConfig) -> int:
     """Fewer parameters no network of ``config`` has: its convolutions from level to level, were they of one voxel."""
     return sum(a * b for a, b in pairwise((config.in_channels, *config.widths)))
 

@@ -48,9 +48,8 @@ def prepare(case: Case, config: PrepConfig, *, may_be_missing: Collection[str] =
     if case.labels is not None:
         cropped = reorient(case.labels, record.axes, record.flips)[record.crop.slices]
         labels = np.ascontiguousarray(resample_labels(cropped, record.shape))
-        scale = np.prod(record.crop.shape) / np.prod(record.shape)
         rng = np.random.default_rng(zlib.crc32(case.case_id.encode()))
-        index = build_tumour_index(labels, case.grid.voxel_size * float(scale), rng)
+        index = build_tumour_index(labels, record.voxel_size, rng)
     present = _present(case, config, image, may_be_missing)
     return PreparedCase(case.case_id, case.patient_id, image, record, labels, index, present)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from pydantic import ValidationError
 
 from gliamap.config import TrainConfig
 from gliamap.errors import ConfigError, FileError
 from gliamap.io.atomic import read_json, write_json
+from gliamap.recipes.field import brats_3d, brats_slices, msd_t1gd, patches_transfer, t1c_binary, unet_classic
 from gliamap.recipes.recipe import Recipe
 
 _STRONG = {
@@ -33,18 +35,12 @@ _BUILT_IN = (
         name="default",
         description="What train does without a recipe: sizes that fit the data, moderate variation of patches.",
     ),
-    Recipe(
-        name="volumes",
-        description="A 3D network for volumes of about 1 mm, trained for longer.",
-        dims=3,
-        config={"steps": 5000},
-    ),
-    Recipe(
-        name="slices",
-        description="A 2D network for single slices, or for volumes slice by slice, trained for longer.",
-        dims=2,
-        config={"steps": 4000, "validate_every": 500},
-    ),
+    patches_transfer(),
+    brats_slices(),
+    msd_t1gd(),
+    unet_classic(),
+    t1c_binary(),
+    brats_3d(),
     Recipe(
         name="strong",
         description="For few cases: bent anatomy, imitated artefacts of scanners, stronger everything else.",
@@ -90,16 +86,22 @@ def find_recipe(name_or_path: str) -> Recipe:
         recipe = Recipe.model_validate(read_json(path))
     except ValidationError as error:
         raise _unfitting(path, error) from error
-    try:
-        TrainConfig.model_validate(recipe.config)
-    except ValidationError as error:
-        raise _unfitting(path, error, "config") from error
+    for stage, where in ((recipe.base, "base.config"), (recipe, "config")):
+        try:
+            TrainConfig.model_validate(stage.config if stage else {})
+        except ValidationError as error:
+            raise _unfitting(path, error, where) from error
     return recipe
 
 
 def write_recipe(path: Path, recipe: Recipe) -> None:
     """Write a recipe as JSON that :func:`find_recipe` reads back."""
-    write_json(path, recipe.model_dump(mode="json", exclude_none=True))
+    write_json(path, as_json(recipe))
+
+
+def as_json(recipe: Recipe) -> dict[str, Any]:
+    """What a recipe's file holds: what it says, not what it leaves to the data."""
+    return recipe.model_dump(mode="json", exclude_none=True)
 
 
 def _unfitting(path: Path, error: ValidationError, inside: str = "") -> ConfigError:

@@ -15,7 +15,7 @@ from gliamap.errors import ConfigError
 from gliamap.nets.zoo import DEEP_SUPERVISION, size_divisor
 from gliamap.recipes.facts import FAR, NARROW, DataFacts, Spacing
 from gliamap.recipes.memory import TrainingMemory, training_memory
-from gliamap.recipes.recipe import Recipe, network_inputs
+from gliamap.recipes.recipe import DEFAULT_NETWORK, Recipe, network_inputs
 
 Dims = Literal[2, 3]
 
@@ -75,7 +75,8 @@ def propose(facts: DataFacts, memory_bytes: int, *, base: Recipe | None = None) 
         "normalisation": why_normalise,
     }
     name = "planned" if base.name == "default" else f"{base.name}-planned"
-    changes = {"name": name, "dims": dims, "widths": network.widths, "config": base.config | sizes, "reasons": reasons}
+    said = {"name": name, "reasons": reasons, "config": base.config | sizes}
+    changes = said | {"dims": dims, "network": network.name, "widths": network.widths}
     memory = training_memory(network, patch, together, precision=config.precision)
     return Proposal(base.model_copy(update=changes), memory, spacing, normalise)
 
@@ -112,13 +113,14 @@ def _deepest(side: int) -> int:
 def _sizes(facts: DataFacts, dims: Dims, memory_bytes: int, base: Recipe) -> tuple[NetConfig, Shape]:
     """The deepest network, and the largest patch for it, that fit the median case and the memory."""
     config = TrainConfig.model_validate(base.config)
-    supervised = base.network in DEEP_SUPERVISION if base.deep_supervision is None else base.deep_supervision
+    name = base.network or DEFAULT_NETWORK
+    supervised = name in DEEP_SUPERVISION if base.deep_supervision is None else base.deep_supervision
     modalities = facts.prep.modalities
     first, most = WIDTHS[dims]
     smallest = 0
     for levels in LEVELS:
         network = NetConfig(
-            name=base.network,
+            name=name,
             dims=dims,
             in_channels=network_inputs(base, config, modalities).channels(len(modalities)),
             out_channels=facts.outputs,

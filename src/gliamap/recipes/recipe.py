@@ -3,33 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from gliamap.config import InputConfig, Settings, TrainConfig
+from gliamap.config import InputConfig, OutputConfig, Settings, TrainConfig
 from gliamap.errors import ConfigError
+
+DEFAULT_NETWORK = "dynunet"
+
+_NETWORK = ("network", "widths", "dims")
+"""What a base shares with its recipe: weights of another network could not be taken over."""
 
 
 class Recipe(Settings):
     """Everything about a training but its data; ``None`` takes what fits the data.
 
-    ``output`` is ``regions`` (overlapping WT/TC/ET) or ``classes`` (the convention's labels). ``overlap`` is that of
-    windows at inference, ``mirror`` shows the network the other hemisphere, too. ``config`` sets single fields of
+    ``network``: a name of :data:`gliamap.nets.zoo.NETWORKS`; ``None`` is that of the network whose weights are taken
+    over, else ``DEFAULT_NETWORK``. ``output`` is ``regions`` (overlapping WT/TC/ET), ``classes`` (the convention's
+    labels) or ``binary`` (WT alone). ``overlap`` is that of windows at inference, ``mirror`` shows the network the
+    other hemisphere, too. ``stride`` has patches drawn from a patch table with so many voxels from one to the next
+    (:mod:`gliamap.sampling.drawing`). ``base`` is a recipe for the same network that is trained first, on the same
+    cases; this one begins with what it has learnt. ``config`` sets single fields of
     :class:`gliamap.config.TrainConfig` by name. ``reasons`` says why a proposed setting is what it is.
     """
 
     name: str = "default"
     description: str = ""
-    network: str = "dynunet"
+    network: str | None = None
     widths: tuple[int, ...] | None = None
     deep_supervision: bool | None = None
     dims: Literal[2, 3] | None = None
-    output: Literal["regions", "classes"] = "regions"
+    output: Literal["regions", "classes", "binary"] = "regions"
     overlap: float = 0.5
     mirror: bool = False
+    stride: int | None = Field(default=None, ge=1)
+    base: Recipe | None = None
     config: dict[str, Any] = Field(default_factory=dict)
     reasons: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _plain_base(self) -> Self:
+        base = self.base
+        if base is None:
+            return self
+        if base.base is not None:
+            raise ValueError("a base has no base of its own")
+        if any(getattr(base, name) is not None for name in _NETWORK):
+            raise ValueError("a base has the recipe's network: leave network, widths and dims out of it")
+        return self
+
+
+def base_of(recipe: Recipe) -> Recipe | None:
+    """The base of a recipe, with the recipe's network; ``None`` where it has none."""
+    network = {name: getattr(recipe, name) for name in _NETWORK}
+    return recipe.base and recipe.base.model_copy(update=network)
+
+
+def network_output(recipe: Recipe, convention: str) -> OutputConfig:
+    """What the network's channels mean, for cases whose labels are of ``convention``: with ``binary``, of that name."""
+    if recipe.output == "binary":
+        return OutputConfig(kind="regions", convention="binary")
+    return OutputConfig(kind=recipe.output, convention=convention)
 
 
 def network_inputs(recipe: Recipe, config: TrainConfig, modalities: Sequence[str]) -> InputConfig:

@@ -82,7 +82,7 @@ def draw_curves(log_csv: Path, out: Path) -> None:
     _draw_loss(above, log)
     _draw_dice(below, log)
     for axes in (above, below):
-        _clean(axes)
+        clean_axes(axes)
     figure.text(0.03, 0.95, _summary(log), color=INK, fontsize=13, fontfamily=FONT, parse_math=False)
     with atomic_path(out) as path:
         figure.savefig(path, format="png", dpi=120, facecolor="white", metadata={"Software": None})
@@ -151,7 +151,8 @@ def spread(heights: list[float], apart: float = 0.07) -> list[float]:
     return [height - over for height in placed]
 
 
-def _clean(axes: Axes) -> None:
+def clean_axes(axes: Axes) -> None:
+    """No frame but the two axes, faint lines across, quiet numbers."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,13 +11,13 @@ from numpy.typing import NDArray
 from gliamap.boxes import bounding_box, whole
 from gliamap.case import Case
 from gliamap.errors import GridError
-from gliamap.labels import TISSUE_COLOURS, TISSUE_NAMES, LabelMap, Region, region_mask
+from gliamap.labels import TISSUE_COLOURS, LabelMap, Region, region_mask
 from gliamap.report import canvas as ink
 from gliamap.report.canvas import Canvas, tissues_in
 from gliamap.report.figures import MODALITY_TITLES, choose_channel
-from gliamap.report.layout import Frame, Place, RowPlaces, place_row
+from gliamap.report.layout import Frame, RowPlaces, place_row
 from gliamap.report.planes import Cut, Plane, display_window, make_turn
-from gliamap.report.sheet import CAPTION, MARGIN, draw_letters
+from gliamap.report.sheet import CAPTION, MARGIN, draw_key, draw_letters
 
 MODALITIES = 4
 """Modalities drawn at most: the first ones."""
@@ -126,11 +125,7 @@ def _draw_maps(canvas: Canvas, one: _Slice, places: RowPlaces) -> None:
 
 
 def _draw_legend(canvas: Canvas, one: _Slice, y: float, right: float) -> None:
-    x = float(MARGIN)
-    present: Iterable[int] = {*tissues_in(one.reference), *tissues_in(one.predicted)}
-    for tissue in (t for t in TISSUE_COLOURS if t in present):
-        canvas.tile(Place(x, y - 6, 12, 12), TISSUE_COLOURS[tissue])
-        x += 20 + canvas.text((x + 20, y), TISSUE_NAMES[tissue], ink.BODY) + 24
+    x = draw_key(canvas, {*tissues_in(one.reference), *tissues_in(one.predicted)}, (MARGIN, y))
     if one.reference.any():
         canvas.line((x, y), 26, colour=ink.REFERENCE, dashed=True)
         canvas.text((x + 34, y), "reference, whole tumour", ink.BODY)

@@ -19,8 +19,6 @@ from gliamap.errors import ConfigError, GridError
 from gliamap.labels import (
     REGION_NAMES,
     REGION_TISSUES,
-    TISSUE_COLOURS,
-    TISSUE_NAMES,
     LabelMap,
     Region,
     Tissue,
@@ -29,9 +27,8 @@ from gliamap.labels import (
 )
 from gliamap.report import canvas as ink
 from gliamap.report.canvas import Canvas, tissues_in
-from gliamap.report.layout import Place
 from gliamap.report.planes import Cut, Plane, choose_cuts, choose_series, content_box, display_window, make_turn
-from gliamap.report.sheet import CAPTION, MARGIN, Panel, Row, Volume, draw_row, place_rows
+from gliamap.report.sheet import CAPTION, MARGIN, Panel, Row, Volume, draw_key, draw_row, place_rows
 from gliamap.volume import Grid, Unit, obliqueness_degrees
 
 OBLIQUE_DEGREES = 3.0
@@ -139,8 +136,13 @@ def choose_channel(case: Case, maps: Sequence[LabelMap], wanted: str | None = No
         known = ", ".join(case.modalities)
         raise ConfigError(f"case {case.case_id} has no modality '{wanted}' to draw", expected=f"one of {known}")
     core = any(region_voxels(tissues, Region.TC) for tissues in maps)
-    preferred = (wanted,) if wanted else ("t1c", "flair") if core else ("flair",)
-    return next((name for name in preferred if name in case.modalities), case.modalities[0])
+    return wanted or preferred_modality(case.modalities, core=core)
+
+
+def preferred_modality(modalities: Sequence[str], *, core: bool) -> str:
+    """The modality that shows a tumour best: ``t1c`` where its ``core`` is marked, else ``flair``, else the first."""
+    preferred = ("t1c", "flair") if core else ("flair",)
+    return next((name for name in preferred if name in modalities), modalities[0])
 
 
 def region_voxels(labels: LabelMap, region: Region) -> int:
@@ -250,11 +252,8 @@ def _regions(masks: _Masks, convention: str | None) -> tuple[Region, ...]:
 
 
 def _draw_legend(canvas: Canvas, masks: _Masks, y: float, *, right: float) -> None:
-    x = float(MARGIN)
     present = {tissue for tissues in masks.all for tissue in tissues_in(tissues)}
-    for tissue in (t for t in TISSUE_COLOURS if t in present):
-        canvas.tile(Place(x, y - 6, 12, 12), TISSUE_COLOURS[tissue])
-        x += 20 + canvas.text((x + 20, y), TISSUE_NAMES[tissue], ink.BODY) + 26
+    x = draw_key(canvas, present, (MARGIN, y))
     if len(masks.all) == 2 and present:
         for name, colour, dashed in (("prediction", ink.PREDICTION, False), ("reference", ink.REFERENCE, True)):
             canvas.line((x, y), 26, colour=colour, dashed=dashed)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gliamap.labels import LabelMap
+from gliamap.labels import TISSUE_COLOURS, TISSUE_NAMES, LabelMap, Tissue
 from gliamap.report import canvas as ink
 from gliamap.report.canvas import Canvas
 from gliamap.report.layout import Frame, Place, RowPlaces, place_row
@@ -121,3 +121,12 @@ def draw_letters(canvas: Canvas, plane: Plane, tile: Place) -> None:
         (bottom, (x, tile.bottom - 12)),
     ):
         canvas.text(at, letter, ink.LETTER, align="center")
+
+
+def draw_key(canvas: Canvas, tissues: Container[Tissue], at: tuple[float, float]) -> float:
+    """What the colours of ``tissues`` mean, in a line from ``at`` on; returns where the line may go on."""
+    x, y = at
+    for tissue in (tissue for tissue in TISSUE_COLOURS if tissue in tissues):
+        canvas.tile(Place(x, y - 6, 12, 12), TISSUE_COLOURS[tissue])
+        x += 20 + canvas.text((x + 20, y), TISSUE_NAMES[tissue], ink.BODY) + 26
+    return x

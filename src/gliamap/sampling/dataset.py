@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from gliamap.boxes import Box, read_padded
+from gliamap.case import PreparedCase
 from gliamap.config import ModelSpec, OutputConfig, TrainConfig
 from gliamap.inputs import cut_channels, mirrored, with_presence
 from gliamap.io.pages import announce
@@ -25,6 +26,7 @@ from gliamap.io.store import StoreEntry, read_case
 from gliamap.labels import LabelMap, encode_classes, encode_regions
 from gliamap.sampling.augment import apply_augmentation, draw_augmentation
 from gliamap.sampling.choose import choose_box, choose_case, group_cases
+from gliamap.sampling.drawing import PatchOrder
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +44,7 @@ class Patch:
 class PatchDataset(Dataset[Patch]):
     """Endless training patches of the given cases; holds names and counts, never voxels.
 
+    Case and box are chosen freely (:mod:`gliamap.sampling.choose`), or drawn from a patch table in the ``order`` given.
     ``soft`` is the folder of the teachers' probabilities (:mod:`gliamap.io.soft`), where there are teachers.
     """
 
@@ -52,6 +55,7 @@ class PatchDataset(Dataset[Patch]):
         config: TrainConfig,
         spec: ModelSpec,
         soft: Path | None = None,
+        order: PatchOrder | None = None,
     ) -> None:
         self._store = store
         self._groups = group_cases({e.case_id: e.voxels for e in entries}, config.balance)
@@ -60,24 +64,32 @@ class PatchDataset(Dataset[Patch]):
         self._modalities = len(spec.prep.modalities)
         self._output = spec.output
         self._soft = soft
+        self._order = order
 
     def __getitem__(self, index: int) -> Patch:
         """Patch number ``index``."""
         config = self._config
         rng = np.random.default_rng((config.seed, index))
-        case_id, want = choose_case(rng, self._groups, config.foreground_share)
-        case = read_case(self._store, case_id)
+        case, box = self._cut(rng, index)
         assert case.labels is not None
-        box = choose_box(rng, case.record.shape, config.patch, case.index, want)
         self._announce(case.image, box)
         announce(case.labels, box)
         image = torch.from_numpy(cut_channels(case.image, box, self._inputs))
         labels = torch.from_numpy(read_padded(case.labels, box))
         drawn = draw_augmentation(rng, config.augment, self._modalities, config.patch)
-        image, labels, soft = apply_augmentation(image, labels, drawn, self._read_soft(case_id, box))
+        image, labels, soft = apply_augmentation(image, labels, drawn, self._read_soft(case.case_id, box))
         present = draw_present(rng, self._modalities, config.modality_dropout)
         shown = torch.from_numpy(with_presence(image.numpy(), present, self._inputs))
         return Patch(shown, torch.from_numpy(encode_target(labels.numpy(), self._output)), soft)
+
+    def _cut(self, rng: np.random.Generator, number: int) -> tuple[PreparedCase, Box]:
+        """The case and the box that a patch is cut from."""
+        if self._order is not None:
+            case_id, box = self._order.draw(rng, number)
+            return read_case(self._store, case_id), box
+        case_id, want = choose_case(rng, self._groups, self._config.foreground_share)
+        case = read_case(self._store, case_id)
+        return case, choose_box(rng, case.record.shape, self._config.patch, case.index, want)
 
     def _announce(self, image: NDArray[np.floating], box: Box) -> None:
         announce(image, box)

@@ -169,6 +169,11 @@ def read_split(path: Path) -> Split:
         ) from error
 
 
+def find_split(model: Path) -> Path | None:
+    """The split file of the run that ``model`` is, or the ``best/`` or ``last/`` of; ``None`` where there is none."""
+    return next((path for folder in (model, model.parent) if (path := folder / "split.json").is_file()), None)
+
+
 def _as_drawn(identities: Sequence[CaseIdentity], options: SplitOptions) -> list[CaseIdentity]:
     """The cases as they are drawn: each its own patient, where the unit is the case."""
     if options.unit == "patient":

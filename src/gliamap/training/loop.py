@@ -18,8 +18,10 @@ from gliamap.io.atomic import remove_leftovers
 from gliamap.io.checkpoint import read_spec, save_checkpoint
 from gliamap.io.store import StoreEntry, read_case, read_store
 from gliamap.labels import decode_regions, get_convention
-from gliamap.nets.zoo import build_network, size_divisor
+from gliamap.nets.transfer import carry_over, match
+from gliamap.nets.zoo import PARTS, build_network, load_network, size_divisor
 from gliamap.sampling.dataset import PatchDataset
+from gliamap.sampling.drawing import PatchOrder
 from gliamap.sampling.loader import make_share
 from gliamap.training.devices import Devices, PeerLost
 from gliamap.training.optim import learning_rate
@@ -38,6 +40,8 @@ class Job:
     """One training: the store, the cases to learn from and to validate on, the settings, the folder of the run.
 
     ``soft`` is the folder of the teachers' probabilities (:mod:`gliamap.io.soft`), where there are teachers.
+    ``patches`` is the list of those to draw (:mod:`gliamap.io.patch_list`), where they come from a patch table.
+    ``source`` is the checkpoint whose weights are taken over, where there is one.
     """
 
     store: Path
@@ -47,6 +51,8 @@ class Job:
     spec: ModelSpec
     run: Path
     soft: Path | None = None
+    patches: Path | None = None
+    source: Path | None = None
 
 
 def train(
@@ -114,7 +120,8 @@ def train(
 def _cases(job: Job) -> tuple[PatchDataset, list[StoreEntry]]:
     """The patches to learn from and the cases to validate on."""
     entries = {entry.case_id: entry for entry in read_store(job.store).cases}
-    dataset = PatchDataset(job.store, [entries[i] for i in job.train_ids], job.config, job.spec, job.soft)
+    order = PatchOrder(job.patches, job.train_ids, job.config) if job.patches else None
+    dataset = PatchDataset(job.store, [entries[i] for i in job.train_ids], job.config, job.spec, job.soft, order)
     return dataset, [entries[i] for i in job.val_ids]
 
 
@@ -130,10 +137,9 @@ def _resumable() -> Iterator[None]:
 
 def _learner(job: Job, devices: Devices, *, resume: bool) -> Learner:
     """The learner of the run's last state, or a new one; what killed writers left in the run's folders is removed."""
-    config = job.config
-    torch.manual_seed(config.seed)
-    learner = make_learner(build_network(job.spec.network).to(devices.device), config)
-    if resume and (job.run / STATE).is_file():
+    config, going_on = job.config, resume and (job.run / STATE).is_file()
+    learner = _new_learner(job, devices, with_weights=not going_on)
+    if going_on:
         load_state(job.run / STATE, learner)
     done = learner.progress.step
     if done > config.steps:
@@ -147,6 +153,20 @@ def _learner(job: Job, devices: Devices, *, resume: bool) -> Learner:
         for folder in (job.run, *(path for path in job.run.glob("*") if path.is_dir())):
             remove_leftovers(folder)
     return learner
+
+
+def _new_learner(job: Job, devices: Devices, *, with_weights: bool) -> Learner:
+    """A learner before its first step. ``with_weights``: starting as its source, where there is one."""
+    config, spec = job.config, job.spec
+    torch.manual_seed(config.seed)
+    model = build_network(spec.network)
+    if job.source is None:
+        return make_learner(model.to(devices.device), config)
+    source = read_spec(job.source)
+    if with_weights:
+        carry_over(model, spec, source=load_network(job.source, source), source_spec=source)
+    transferred, encoder = match(source, spec).names, PARTS[spec.network.name].encoder
+    return make_learner(model.to(devices.device), config, transferred=transferred, encoder=encoder)
 
 
 class _Keeper:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 import torch
 from torch import nn
@@ -10,12 +11,21 @@ from torch import nn
 from gliamap.config import TrainConfig
 
 
-def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW, or SGD with Nesterov momentum 0.99 as nnU-Net uses it."""
+def make_optimiser(model: nn.Module, config: TrainConfig, transferred: Collection[str] = ()) -> torch.optim.Optimizer:
+    """AdamW, or SGD with Nesterov momentum 0.99 as nnU-Net uses it.
+
+    The parameters named in ``transferred`` are a group of their own where ``config`` gives them a rate of their own.
+    Each group's rate is the learning rate times its ``factor``.
+    """
+    slow = transferred if config.transferred_rate < 1 else ()
+    members: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        members.setdefault(config.transferred_rate if name in slow else 1.0, []).append(parameter)
+    groups = [{"params": parameters, "factor": factor} for factor, parameters in members.items()]
     if config.optimiser == "adamw":
-        return torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+        return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
     return torch.optim.SGD(
-        model.parameters(), lr=config.learning_rate, momentum=0.99, nesterov=True, weight_decay=config.weight_decay
+        groups, lr=config.learning_rate, momentum=0.99, nesterov=True, weight_decay=config.weight_decay
     )
 
 

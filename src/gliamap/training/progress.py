@@ -53,7 +53,8 @@ class StepReport:
 
     ``dice`` and ``example`` are filled where the step was followed by a validation. ``stages`` are the seconds that
     were spent on each stage since the last report: ``load`` (waiting for the batch), ``forward``, ``backward``,
-    ``update``, ``validate``, ``save`` (of the state). ``gradient_norm`` is the norm before clipping.
+    ``update``, ``validate``, ``save`` (of the state). ``gradient_norm`` is the norm before clipping. ``base``: the step
+    is one of the training that goes before the one asked for, see :attr:`gliamap.recipes.recipe.Recipe.base`.
     """
 
     step: int
@@ -65,6 +66,7 @@ class StepReport:
     dice: Mapping[Region, float] | None = None
     example: Example | None = None
     stages: Mapping[str, float] = field(default_factory=dict)
+    base: bool = False
 
 
 class Clock:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -19,31 +19,43 @@ from torch.optim import Optimizer
 
 from gliamap.config import TrainConfig
 from gliamap.errors import FileError
-from gliamap.io.tensors import write_tensors
+from gliamap.io.tensors import named_tensors, write_tensors
 from gliamap.training.optim import make_optimiser
 from gliamap.training.progress import Progress
 
 
 @dataclass(eq=False)
 class Learner:
-    """Weights, their average, the optimiser with its moments, and how far the training is."""
+    """Weights, their average, the optimiser with its moments, and how far the training is.
+
+    ``resting``: the parameters that do not change in the first ``freeze_encoder_steps`` steps.
+    """
 
     model: nn.Module
     average: nn.Module
     optimiser: Optimizer
     progress: Progress = field(default_factory=Progress)
+    resting: tuple[nn.Parameter, ...] = ()
 
 
-def make_learner(model: nn.Module, config: TrainConfig) -> Learner:
-    """A learner before its first step."""
-    return Learner(model, copy.deepcopy(model).requires_grad_(False), make_optimiser(model, config))
+def make_learner(
+    model: nn.Module, config: TrainConfig, *, transferred: Collection[str] = (), encoder: tuple[str, ...] = ()
+) -> Learner:
+    """A learner before its first step.
+
+    ``transferred`` names the tensors that come from another network, which ``config`` can hold back; ``encoder`` is
+    how the names of the encoder's begin.
+    """
+    resting = tuple(p for name, p in model.named_parameters() if name in transferred and name.startswith(encoder))
+    optimiser = make_optimiser(model, config, transferred)
+    return Learner(model, copy.deepcopy(model).requires_grad_(False), optimiser, resting=resting)
 
 
 def save_state(path: Path, learner: Learner) -> None:
     """Write all of ``learner`` as one file; ``OutputError`` where there is no room for it: the old one stays."""
     tensors: dict[str, Tensor] = {}
     for prefix, module in (("model", learner.model), ("average", learner.average)):
-        tensors |= {f"{prefix}.{name}": tensor for name, tensor in _tensors(module).items()}
+        tensors |= {f"{prefix}.{name}": tensor for name, tensor in named_tensors(module).items()}
     for index, moments in learner.optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{key}": value for key, value in moments.items() if value is not None}
     contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
@@ -68,7 +80,7 @@ def load_state(path: Path, learner: Learner) -> None:
 def _put_back(tensors: Mapping[str, Tensor], learner: Learner) -> None:
     with torch.no_grad():
         for prefix, module in (("model", learner.model), ("average", learner.average)):
-            for name, target in _tensors(module).items():
+            for name, target in named_tensors(module).items():
                 target.copy_(tensors[f"{prefix}.{name}"])
     moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
@@ -77,8 +89,3 @@ def _put_back(tensors: Mapping[str, Tensor], learner: Learner) -> None:
             moments.setdefault(int(index), {})[key] = tensor
     groups = learner.optimiser.state_dict()["param_groups"]
     learner.optimiser.load_state_dict({"state": moments, "param_groups": groups})
-
-
-def _tensors(module: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers, each once (DynUNet registers its layers twice)."""
-    return dict(module.named_parameters()) | dict(module.named_buffers())

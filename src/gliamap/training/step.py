@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gliamap.config import ModelSpec, TrainConfig
 from gliamap.errors import TrainingError
-from gliamap.losses import deeply_supervised
+from gliamap.losses import LOSSES, deeply_supervised
 from gliamap.nets.zoo import heads
 from gliamap.sampling.dataset import PatchDataset
 from gliamap.sampling.loader import Batch, Feed, make_share
@@ -32,7 +32,7 @@ class Stepper:
     ) -> None:
         self._learner, self._dataset, self._config, self._spec = learner, dataset, config, spec
         self._devices = devices
-        self._network = devices.share(learner.model)
+        self._share_network()
         self._start(make_share(config, devices.rank, devices.processes).size)
 
     def take(self, clock: Clock, stop: Stop) -> None:
@@ -43,13 +43,15 @@ class Stepper:
         """
         learner, config = self._learner, self._config
         progress = learner.progress
+        if self._rests and progress.step >= config.freeze_encoder_steps:
+            self._share_network()
         loss = self._gradients_in_memory(clock)
         with clock.stage("update"):
             check_finite("loss", loss, progress.step)
             norm = float(nn.utils.clip_grad_norm_(learner.model.parameters(), config.clip_norm))
             check_finite("gradient", norm, progress.step)
             for group in learner.optimiser.param_groups:
-                group["lr"] = learning_rate(progress.step, config)
+                group["lr"] = learning_rate(progress.step, config) * group["factor"]
             try:
                 with stop.held():
                     learner.optimiser.step()
@@ -58,6 +60,13 @@ class Stepper:
                     progress.loss, progress.gradient_norm, progress.pending = loss, norm, True
             except torch.OutOfMemoryError as error:
                 raise _out_of_memory("the optimiser", str(error)) from error
+
+    def _share_network(self) -> None:
+        """Share the network. What rests in this step has no gradient, which also saves a fifth of the time or more."""
+        self._rests = self._learner.progress.step < self._config.freeze_encoder_steps
+        for parameter in self._learner.resting:
+            parameter.requires_grad_(not self._rests)
+        self._network = self._devices.share(self._learner.model)
 
     def _start(self, size: int) -> None:
         """Load micro-batches of ``size`` patches from the next step on."""
@@ -103,8 +112,9 @@ class Stepper:
         config, spec = self._config, self._spec
         with torch.autocast(self._devices.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
             levels = heads(self._network(batch.image), spec.network)
+        loss = LOSSES[config.loss]
         return deeply_supervised(
-            levels, batch.target, spec.output.kind, soft=batch.soft, soft_weight=config.soft_weight
+            levels, batch.target, spec.output.kind, loss=loss, soft=batch.soft, soft_weight=config.soft_weight
         )
 
     def _halve(self, found: str) -> None:

@@ -38,7 +38,8 @@ OUTPUTS = ("check.html", "check.json")
 _ENOUGH = 5  # cases that tell brain from head, before the others are odd
 _USUAL_SHARE = 0.8
 _SHOWS = {"brain": "a skull-stripped brain", "head": "a whole head"}
-_KILLED = "reading it ended the process: too little memory, or a file that breaks a library"
+KILLED = "reading it ended the process: too little memory, or a file that breaks a library"
+"""Why a case failed whose process did not come back."""
 
 Progress = Callable[[int, int, str], None]
 
@@ -96,20 +97,20 @@ def check(
     if out is not None:
         check_free(out, OUTPUTS, holding="a report", overwrite=options.overwrite)
     split = None if options.split is None else read_split(options.split)
-    data_sets, notes = _scan(sources, options)
+    data_sets, notes = scan_all(sources, options.pattern)
     settled = {name: settle_convention(data, options.labels, progress=progress) for name, data in data_sets.items()}
     jobs = [job for name, data in data_sets.items() for job in _jobs(name, settled[name].narrow(data), data.foreground)]
     parts = {} if split is None else _parts(split, jobs)
     looked: list[CheckedCase] = [CheckedCase(CaseReport("", ""))] * len(jobs)
     for done, (number, found) in enumerate(in_parallel(_look, jobs, workers=options.workers)):
-        looked[number] = found or _failed(jobs[number], _KILLED)
+        looked[number] = found or _failed(jobs[number], KILLED)
         if progress:
             progress(done + 1, len(jobs), jobs[number].files.case_id)
     more, said = _side_by_side(jobs, looked, parts)
     rows = [CheckedRow(job.data_set, one.report) for job, one in zip(jobs, looked, strict=True)]
     doubts = [f"{name}: label convention not told: {one.why}" for name, one in settled.items() if not one.told]
     report = CohortReport(
-        tuple(_summary(name, data_sets[name], one) for name, one in settled.items()),
+        tuple(summarise_set(name, data_sets[name], one) for name, one in settled.items()),
         tuple(row.adding(more.get(number, ())) for number, row in enumerate(rows)),
         (*notes, *doubts, *_missing_from(split, jobs), *said),
     )
@@ -120,13 +121,13 @@ def check(
     return report
 
 
-def _scan(sources: Sequence[Path], options: CheckOptions) -> tuple[dict[str, DataSet], tuple[str, ...]]:
-    """The data sets by name, every file once; and remarks."""
+def scan_all(sources: Sequence[Path], pattern: str | None) -> tuple[dict[str, DataSet], tuple[str, ...]]:
+    """The data sets in ``sources`` by name, every file once; and remarks. ``LayoutError`` as :func:`scan`."""
     found: dict[str, DataSet] = {}
     notes: list[str] = []
     seen: set[tuple[tuple[Path, int | None], ...]] = set()
     for source in sources:
-        data = scan(source, options.pattern)
+        data = scan(source, pattern)
         new = []
         for case in data.cases:
             files = tuple((path.resolve(), case.channels.get(name)) for name, path in sorted(case.modalities.items()))
@@ -231,7 +232,8 @@ def _odd_ones(jobs: Sequence[_Job], looked: Sequence[CheckedCase]) -> Iterator[t
                     )
 
 
-def _summary(name: str, data: DataSet, settled: Settled) -> SetSummary:
+def summarise_set(name: str, data: DataSet, settled: Settled) -> SetSummary:
+    """What is said of a data set as a whole."""
     patients = len({case.identity.patient_id for case in data.cases})
     return SetSummary(
         name=name,

@@ -107,8 +107,12 @@ def _train_options(task: FoldTask) -> TrainOptions:
 
 
 def _train(task: FoldTask, tell: Observe) -> None:
+    trainings = 2 if task.options.recipe.base else 1
+
     def observe(step: StepReport) -> None:
-        tell(StudyReport("train", task.fold.name, step.step / step.steps, 1, step))
+        before = trainings - 1 if not step.base else 0
+        name = f"{task.fold.name}, base" if step.base else task.fold.name
+        tell(StudyReport("train", name, (before + step.step / step.steps) / trainings, 1, step))
 
     train(task.store, task.fold.run, options=_train_options(task), resume=True, observe=observe)
 

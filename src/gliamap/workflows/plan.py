@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliamap.case import PreparedCase
-from gliamap.config import OutputConfig, Settings
+from gliamap.config import Settings
 from gliamap.errors import OutputError
 from gliamap.io.store import StoreInfo, read_case, read_store
 from gliamap.recipes.facts import CaseFacts, DataFacts, Tails
 from gliamap.recipes.named import write_recipe
 from gliamap.recipes.propose import Proposal, propose
-from gliamap.recipes.recipe import Recipe
+from gliamap.recipes.recipe import Recipe, network_output
 from gliamap.workflows.memory import memory_at_hand, parse_memory
 from gliamap.workflows.train import TrainOptions
 from gliamap.workflows.train import plan as full_settings
@@ -109,7 +109,7 @@ def gather_facts(
                 tails=tails,
             )
         )
-    outputs = len(OutputConfig(kind=recipe.output, convention=info.convention).channels)
+    outputs = len(network_output(recipe, info.convention).channels)
     return DataFacts(tuple(cases), info.prep, outputs, "px" if units == {"px"} else "mm")
 
 

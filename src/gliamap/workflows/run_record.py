@@ -56,8 +56,8 @@ _KINDS: Mapping[str, type[Settings]] = {
 _DECIDING = ("versions", "machine")
 """What else decides over the last bits of a result."""
 
-_FIXED = ("network", "output", "inputs", "prep")
-"""Settings that may never change: the saved weights would not fit, or would mean something else."""
+_FIXED = ("network", "output", "inputs", "prep", "init_from")
+"""What may never change: the saved weights would not fit, mean something else, or come from somewhere else."""
 
 
 def describe_run(
@@ -106,13 +106,18 @@ def begin(run: Path, record: Mapping[str, Any], split: Split) -> None:
 
     ``OutputError`` where the folder holds a run already, or something else.
     """
+    check_new(run)
+    write_split(run / "split.json", split)
+    write_json(run / "run.json", dict(record))
+
+
+def check_new(run: Path) -> None:
+    """``OutputError`` where a run cannot begin in this folder: it holds one already, or something else."""
     check_folder(run)
     if (run / "store.json").is_file():
         raise OutputError(f"{run} is a prepared data set", remedy="choose another folder for the run")
     if (run / "run.json").is_file():
         raise OutputError(f"{run} holds a run already", remedy="choose another folder, or go on with --resume")
-    write_split(run / "split.json", split)
-    write_json(run / "run.json", dict(record))
 
 
 def go_on(run: Path, record: Mapping[str, Any], split: Split, *, accept_changes: bool) -> None:
@@ -159,7 +164,7 @@ def _filled(settings: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, An
 
     Its preparation is that of the store's cases, which the data's fingerprint covers.
     """
-    known: dict[str, Any] = {"prep": new["prep"], "teachers": [], **settings}
+    known: dict[str, Any] = {"prep": new["prep"], "teachers": [], "patches": {}, "init_from": None, **settings}
     for name, kind in _KINDS.items():
         with suppress(ValidationError):  # of a later version: what this one does not know differs, and is named
             known[name] = kind.model_validate(known.get(name, {})).model_dump(mode="json")

@@ -33,7 +33,7 @@ from gliamap.labels import (
 from gliamap.report.figures import MosaicOptions, draw_mosaic
 from gliamap.sources.detect import scan
 from gliamap.sources.modalities import canonical_modality
-from gliamap.sources.splits import read_split
+from gliamap.sources.splits import find_split, read_split
 from gliamap.workflows.failures import all_failed, check_folder, plain_settings, reason_of
 from gliamap.workflows.fit import check_fit, odd_images
 
@@ -215,7 +215,7 @@ def _chosen(cases: tuple[CaseFiles, ...], model: Path, options: SegmentOptions) 
             raise LayoutError("none of the cases asked for is here", remedy="check the case ids and the folder")
     if options.part is None:
         return list(cases)
-    split = next((p for p in (model / "split.json", model.parent / "split.json") if p.is_file()), None)
+    split = find_split(model)
     if split is None:
         raise ConfigError(
             f"{model} has no split.json, so there is no part '{options.part}'",

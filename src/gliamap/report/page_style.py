@@ -1,4 +1,4 @@
-"""How the page of the preflight looks, by day and by night. Blue, orange and purple stay apart for every eye."""
+"""How pages look, by day and by night. Blue, orange and purple stay apart for every eye."""
 
 STYLE = """
 :root {
@@ -49,6 +49,8 @@ table { width: 100%; border-collapse: collapse; overflow-wrap: normal; }
 th { padding: 0 1rem .4rem 0; text-align: left; font-size: .85rem; font-weight: 600; color: var(--quiet); }
 td { padding: .55rem 1rem .55rem 0; border-top: 1px solid var(--line); vertical-align: top; }
 th.number, td.number { padding-right: 0; text-align: right; font-variant-numeric: tabular-nums; }
+td.number { white-space: nowrap; }
+td.number + td.number, th.number + th.number { padding-left: .9rem; }
 article { display: flex; gap: 1.1rem; padding: .9rem 0; border-top: 1px solid var(--line); break-inside: avoid; }
 article ul { margin: 0; padding: 0; list-style: none; }
 article li { position: relative; padding-left: 1.4rem; margin-bottom: .3rem; }
@@ -60,6 +62,17 @@ article li { position: relative; padding-left: 1.4rem; margin-bottom: .3rem; }
 details { margin-top: 2.4rem; padding: .7rem 1rem; border-radius: 4px; background: var(--panel); }
 summary { font-weight: 600; cursor: pointer; }
 .ids { margin: .8rem 0 .2rem; padding: 0; list-style: none; columns: 13rem; font-size: .9rem; }
+h4 { margin: 0 0 .3rem; font-size: .95rem; font-weight: 600; }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); gap: 1.2rem; }
+.figures.three { grid-template-columns: repeat(auto-fit, minmax(min(100%, 15rem), 1fr)); }
+figure { margin: 0; max-width: 30rem; break-inside: avoid; }
+.three figure { max-width: 19rem; }
+figure img { display: block; width: 100%; border-radius: 4px; background: #fff; }
+figcaption { margin-top: .3rem; font-size: .85rem; color: var(--quiet); }
+.figures + .wide { margin-top: 1rem; }
+main > h3 { margin-top: 1.4rem; }
+article p { margin: 0; }
+.swatch { display: inline-block; width: .8em; height: .8em; margin-right: .4em; border-radius: 2px; }
 .notes { margin: 0; padding-left: 1.2rem; }
 footer {
   margin-top: 2.8rem; padding-top: .8rem; border-top: 1px solid var(--line); font-size: .85rem; color: var(--quiet);

@@ -1,0 +1,100 @@
+"""The verb explore."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gliamap.cli.data_verbs import Foreground, Json, Overwrite, Pattern
+from gliamap.cli.show import (
+    count,
+    end_with_failures,
+    plain,
+    print_json,
+    print_notes,
+    print_table,
+    progress_bar,
+    say,
+)
+
+if TYPE_CHECKING:
+    from gliamap.survey.cohort import Survey
+
+
+def explore(
+    paths: Annotated[list[Path], typer.Argument(help="Data sets. Several are searched together for what is twice.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for explore.html, explore.json and the figures.")],
+    pattern: Pattern = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Label convention, such as brats2021, where the data set does not tell.")
+    ] = None,
+    foreground: Foreground = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Cases looked at at a time. Default: as many as there are processors.")
+    ] = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Show what data sets hold: tissues, lesions, where tumours lie, intensities, odd looking cases, what is twice.
+
+    Leaves a page to look at. Exit code 1 where a case could not be read.
+
+    Examples:
+
+    gliamap explore BraTS2021_Training -o explored
+
+    gliamap explore scans -o explored --pattern '{case}_{modality}.nii.gz' --labels binary
+    """
+    from gliamap.workflows.explore import ExploreOptions
+    from gliamap.workflows.explore import explore as run
+    from gliamap.workflows.parallel import default_workers
+
+    options = ExploreOptions(
+        pattern=pattern,
+        labels=labels,
+        foreground=foreground,
+        workers=workers or default_workers(),
+        overwrite=overwrite,
+    )
+    with progress_bar("explore") as progress:
+        found = run(paths, out, options=options, progress=progress)
+    if json:
+        print_json(found.as_json())
+    else:
+        for survey in found.surveys:
+            _print_survey(survey)
+        if found.alike:
+            twice = {(one.data_set, one.case_id) for one in found.alike}
+            say(f"the same image, mask or patient twice: {count(twice, 'case')}")
+        say(f"page in {plain(out / 'explore.html')}")
+    print_notes(found.notes)
+    end_with_failures(found.failed, sum(len(one.cases) for one in found.surveys) + len(found.failed))
+
+
+def _print_survey(survey: Survey) -> None:
+    from rich.table import Table
+
+    from gliamap.labels import TISSUE_NAMES
+    from gliamap.survey.cohort import middle
+
+    cases = survey.with_tumour
+    say(f"[bold]{plain(survey.data_set)}[/]: {count(survey.cases, survey.noun)}, {len(cases)} of them with tumour")
+    if survey.tissues:
+        table = Table()
+        table.add_column("tissue", no_wrap=True)
+        for title in (survey.size_unit, f"of the {survey.foreground}, %", "of all labels, %", f"{survey.noun}s"):
+            table.add_column(title, justify="right")
+        for one in survey.tissues:
+            shares = (f"{100 * share:.3g}" for share in (one.of_foreground, one.of_marked))
+            table.add_row(TISSUE_NAMES[one.tissue], f"{one.size:,.1f}", *shares, str(one.cases))
+        print_table(table)
+    if cases:
+        say(
+            f"{sum(case.lesions for case in cases):,} lesions; the largest of a {survey.noun} measures "
+            f"{middle([case.largest for case in cases]):.3g} {survey.size_unit} in the median"
+        )
+    for title, numbers in (("worst looking", survey.worst()), ("best looking", survey.best())):
+        if numbers:
+            say(f"{title}: {', '.join(plain(survey.cases[number].case_id) for number in numbers)}")

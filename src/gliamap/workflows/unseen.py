@@ -1,0 +1,27 @@
+"""Whether what a network learned from before, or its teachers, gives its scores away."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from gliamap.errors import ConfigError
+from gliamap.io.store import StoreInfo
+from gliamap.sources.layout import summarise
+
+
+def check_unseen(
+    who: str, seen: Collection[str], info: StoreInfo, *, part: str, held_out: Collection[str], remedy: str
+) -> None:
+    """``ConfigError`` where patients of the cases ``held_out``, the ``part``, have cases among those ``seen``.
+
+    Patients are as the store names them: cases that it does not have are nobody's. ``who`` says who has seen them.
+    """
+    patient_of = {entry.case_id: entry.patient_id for entry in info.cases}
+    scored = {patient_of[case_id] for case_id in held_out}
+    known = scored & {patient_of[case_id] for case_id in seen if case_id in patient_of}
+    if known:
+        raise ConfigError(
+            f"{who} patients of the {part} part",
+            found=f"{len(known)} of {len(scored)} patients: " + summarise(sorted(known)),
+            remedy=remedy,
+        )
