@@ -88,7 +88,7 @@ def resolve_model(path: Path) -> Path:
         if (folder / "model.json").is_file():
             return folder
     if not path.exists():
-        raise FileError(f"there is no model at {path}", remedy="check the path")
+        raise FileError(f"there is no model at {path}", remedy="check the path given with --model or --init-from")
     read_spec(path)
     raise AssertionError("read_spec refuses a folder without model.json")
 
