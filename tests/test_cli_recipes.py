@@ -26,11 +26,14 @@ def run(command: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     return lambda line: command(*line.split())
 
 
-def test_the_list_names_every_recipe_and_fits_100_columns(run: Run) -> None:
+def test_the_list_names_every_recipe_and_is_whole_in_80_columns(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     code, out, err = run("recipes")
     assert code == 0 and "next: gliamap recipes NAME" in err
-    assert max(map(len, out.splitlines())) <= 100
-    assert [line.split()[0] for line in out.splitlines() if line[1:2].isalpha()] == ["name", *RECIPES]
+    assert max(map(len, out.splitlines())) <= 80
+    assert [line.split()[0] for line in out.splitlines() if line[1:2].isalpha()] == 2 * ["name", *RECIPES]
+    assert "…" not in out and "96, 112, 1" in out
+    assert all(recipe.description in " ".join(out.split()) for recipe in RECIPES.values())
     assert "1500" in out and "tversky" in out  # the base's steps, too
 
 

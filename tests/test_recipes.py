@@ -21,7 +21,9 @@ from gliamap.recipes.recipe import Recipe, base_of
 from gliamap.sources.splits import SplitOptions
 from gliamap.training.loop import Job, check_job
 from gliamap.workflows.prepare import prepare
-from gliamap.workflows.train import TrainOptions, is_finished, plan, train
+from gliamap.workflows.run_record import is_finished
+from gliamap.workflows.train import TrainOptions, train
+from gliamap.workflows.train_settings import full_settings
 
 FIELD = (patches_transfer, brats_slices, msd_t1gd, unet_classic, t1c_binary, brats_3d)
 OF_THE_MACHINE = {"seed", "workers", "micro_batch", "save_every_minutes"}
@@ -79,7 +81,7 @@ class TestEveryBuiltInRecipe:
     @pytest.mark.parametrize("name", RECIPES)
     def test_gives_a_whole_configuration_that_fits_a_phantom_store(self, store: Path, name: str) -> None:
         info = read_store(store)
-        spec, config = plan(info, options(RECIPES[name]), "run")
+        spec, config = full_settings(info, options(RECIPES[name]), "run")
         ids = tuple(entry.case_id for entry in info.cases)
         check_job(Job(store, ids[:1], ids[1:], config, spec, store))
         assert spec.network.in_channels == spec.inputs.channels(4)
@@ -139,13 +141,13 @@ class TestEveryRecipeOfTheField:
 
 
 def test_the_default_is_what_a_training_does_without_a_recipe(info: StoreInfo) -> None:
-    assert plan(info, options(RECIPES["default"]), "run") == plan(info, TrainOptions(), "run")
-    spec, config = plan(info, TrainOptions(), "run")
+    assert full_settings(info, options(RECIPES["default"]), "run") == full_settings(info, TrainOptions(), "run")
+    spec, config = full_settings(info, TrainOptions(), "run")
     assert config.augment == TrainConfig().augment and not spec.may_be_missing and spec.network.in_channels == 4
 
 
 def test_what_the_recipes_are_for(info: StoreInfo) -> None:
-    planned = {name: plan(info, options(recipe), "run") for name, recipe in RECIPES.items()}
+    planned = {name: full_settings(info, options(recipe), "run") for name, recipe in RECIPES.items()}
     assert {name: spec.network.dims for name, (spec, _) in planned.items() if spec.network.dims == 2}.keys() == {
         *("patches-transfer", "brats-slices", "msd-t1gd", "t1c-binary")
     }
@@ -159,14 +161,14 @@ def test_what_the_recipes_are_for(info: StoreInfo) -> None:
 
 
 def test_dropped_modalities_come_with_a_presence_mask(info: StoreInfo) -> None:
-    spec, _ = plan(info, options(RECIPES["any-modality"]), "run")
+    spec, _ = full_settings(info, options(RECIPES["any-modality"]), "run")
     assert spec.inputs.presence and not spec.inputs.mirror
     assert spec.may_be_missing == ("t1", "t1c", "t2", "flair")
     assert spec.network.in_channels == 8  # four images, four constants that say which are there
 
 
 def test_the_mirrored_hemisphere_doubles_the_channels(info: StoreInfo) -> None:
-    spec, _ = plan(info, TrainOptions(mirror=True), "run")
+    spec, _ = full_settings(info, TrainOptions(mirror=True), "run")
     assert spec.inputs.mirror and not spec.inputs.presence and spec.may_be_missing == ()
     assert spec.network.in_channels == 8
 
@@ -174,8 +176,8 @@ def test_the_mirrored_hemisphere_doubles_the_channels(info: StoreInfo) -> None:
 def test_the_only_modality_cannot_be_dropped(info: StoreInfo) -> None:
     alone = info.model_copy(update={"prep": PrepConfig(modalities=("t1c",))})
     with pytest.raises(ConfigError, match=r"t1c is the only modality.*Found: modality_dropout 0.5"):
-        plan(alone, options(RECIPES["any-modality"]), "run")
-    assert plan(alone, TrainOptions(), "run")[0].network.in_channels == 1
+        full_settings(alone, options(RECIPES["any-modality"]), "run")
+    assert full_settings(alone, TrainOptions(), "run")[0].network.in_channels == 1
 
 
 def test_an_unknown_name_is_answered_with_the_names() -> None:
@@ -241,5 +243,5 @@ def test_the_recipe_in_the_docs_is_one(tmp_path: Path, info: StoreInfo) -> None:
     text = (Path(__file__).resolve().parent.parent / "docs" / "how-to" / "recipes.md").read_text(encoding="utf-8")
     path = tmp_path / "mine.json"
     path.write_text(text.split("```json\n")[1].split("```")[0], encoding="utf-8")
-    spec, config = plan(info, options(find_recipe(str(path))), "run")
+    spec, config = full_settings(info, options(find_recipe(str(path))), "run")
     assert spec.inputs.mirror and config.augment.motion == 0.1 and config.augment.flip and config.steps == 3000

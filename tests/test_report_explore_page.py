@@ -15,12 +15,14 @@ import make
 from gliamap.case import Case
 from gliamap.checks.cohort import SetSummary
 from gliamap.checks.findings import Finding
+from gliamap.report import explore_page as module
 from gliamap.report.exploration import Alike, Exploration
 from gliamap.report.explore_figures import draw_figures, draw_intensities, draw_places, draw_tumour_slices
 from gliamap.report.explore_page import LISTED, draw_page
 from gliamap.survey.case import survey_case
 from gliamap.survey.cohort import Survey
 from gliamap.survey.counts import Counts
+from gliamap.survey.quality import Measure, Property, Score
 from test_report_check_page import EVIL, Reader
 
 SET = SetSummary("set", "brats", 3, 3, 3, ("brats2021",), "the layout says so")
@@ -96,7 +98,33 @@ def test_without_masks_little_is_left() -> None:
     bare = survey_of([replace(make.case(seed=n), labels=None) for n in range(2)])
     assert [name.split("-")[0] for name in draw_figures(bare)] == ["intensities"] * 4
     text = Reader(draw_page(Exploration((SET,), (bare,)), [draw_figures(bare)], [{}], "1")).text
-    assert "2 cases, none with a mask; no tumour" in text and "Where tumours lie" not in text
+    assert "2 cases, none with a mask." in text and "no tumour" not in text and "Where tumours lie" not in text
+
+
+def test_tumours_without_a_mask_are_told_to_count_as_healthy() -> None:
+    words = "cases without a mask show counts as rest of the brain, tumours too"
+    some = survey_of([make.case(seed=0), replace(make.case(seed=1), labels=None)])
+    text = Reader(drawn(Exploration((SET,), (some,)), {0: b"x", 1: b"x"})).text
+    assert words in text and "1 of 1 case with a mask shows tumour" in text
+    assert words not in Reader(drawn(Exploration((SET,), (volumes(),)))).text
+
+
+def test_large_numbers_of_cases_are_readable() -> None:
+    found = Exploration((replace(SET, cases=1855),), (volumes(),))
+    assert "1,855 cases" in Reader(drawn(found)).text
+
+
+def test_only_outlines_that_are_there_are_told_of() -> None:
+    bare = survey_of([replace(make.case(seed=n), labels=None) for n in range(2)])
+    assert "the mask is outlined" not in drawn(Exploration((SET,), (bare,)), {0: b"x", 1: b"x"})
+    assert "the mask is outlined" in drawn(Exploration((SET,), (volumes(),)), dict.fromkeys(range(6), b"x"))
+
+
+@pytest.mark.parametrize(("index", "shown"), [(-0.04, "0.0"), (0.3, "0.3"), (-0.3, "−0.3")])
+def test_an_index_that_rounds_to_zero_is_usual(index: float, shown: str) -> None:
+    score = Score(index, Property(Measure.NOISE, "t1"), 1.0, 1.0)
+    assert module._index(score) == shown
+    assert (module._reason(score, "mm") == "No property is worse than usual.") == (index > -0.1)
 
 
 def test_empty_masks_are_no_tumour() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 from PIL import Image
@@ -75,6 +76,13 @@ def test_every_tile_has_its_place_and_its_proportions(tmp_path: Path) -> None:
     rows = np.flatnonzero(wide.any(axis=1))
     assert abs((rows[-1] - rows[0]) / SIDE - 0.5) < 0.05
     assert tile(picture, 1, 1).max() < 40  # nothing but the sheet
+
+
+def test_a_group_without_patches_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(module.Canvas, "text", lambda _canvas, _at, text, *_ink, **_align: said.append(text))
+    drawn(tmp_path, PatchGroup("With tumour", (patch(),)), PatchGroup("Healthy", ()))
+    assert {"With tumour", "Healthy: none"} <= set(said)
 
 
 def test_equal_patches_give_equal_bytes(tmp_path: Path) -> None:

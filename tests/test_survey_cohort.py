@@ -10,7 +10,7 @@ import pytest
 import make
 from gliamap.labels import Tissue
 from gliamap.survey.case import CaseFacts, survey_case
-from gliamap.survey.cohort import Survey
+from gliamap.survey.cohort import Survey, digits
 from gliamap.survey.counts import Counts
 from gliamap.survey.quality import Measure, Property
 
@@ -44,6 +44,11 @@ def test_tissues_are_added_up_over_cases_with_a_mask() -> None:
 def test_a_cavity_is_labelled_but_no_tumour() -> None:
     one = survey(facts("a", {Tissue.RC: 10}))
     assert not one.with_tumour and one.tissues[0].tissue == Tissue.RC
+
+
+@pytest.mark.parametrize(("size", "words"), [(0.01234, "0.0123"), (7, "7"), (99.95, "100"), (1038.5, "1,038")])
+def test_sizes_have_three_digits_or_all_before_the_point(size: float, words: str) -> None:
+    assert digits(size) == words
 
 
 def test_slices_are_counted_by_patient() -> None:

@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ from torch.nn import functional
 
 import make
 import tiny
-from gliamap.config import NetConfig, OutputConfig
+from gliamap.config import NetConfig, OutputConfig, TrainConfig
 from gliamap.errors import ConfigError, FileError, LabelError, OutputError, TrainingError
 from gliamap.io.checkpoint import read_spec
 from gliamap.labels import Region
@@ -31,6 +31,7 @@ from gliamap.training import loop
 from gliamap.training import step as step_module
 from gliamap.training.loop import Job, check_job, train
 from gliamap.training.progress import StepReport
+from gliamap.training.step import bf16_is_sound
 from gliamap.training.validate import Validation
 from gliamap.workflows.prepare import prepare
 
@@ -439,6 +440,36 @@ def test_deep_supervision_and_bf16_train(job: MakeJob) -> None:
     network = NetConfig(dims=3, in_channels=4, out_channels=3, widths=(4, 4, 8), deep_supervision=True)
     spec = train(replace(base, spec=base.spec.model_copy(update={"network": network})))
     assert spec.network == network and spec.metrics["step"] == 2
+
+
+@pytest.mark.parametrize(
+    ("patch", "dims", "device", "sound"),
+    [
+        ((32, 64, 64), 3, "cpu", False),  # two voxels along X at the coarsest of five levels
+        ((16, 64, 64), 3, "cpu", False),  # and at the one above
+        ((32, 64, 64), 3, "cuda", True),
+        ((48, 32, 16), 3, "cpu", True),
+        ((32, 32, 1), 2, "cpu", True),
+    ],
+)
+def test_bf16_is_not_used_where_its_gradients_are_wrong(
+    patch: tuple[int, int, int], dims: Literal[2, 3], device: str, sound: bool
+) -> None:
+    network = NetConfig(dims=dims, in_channels=1, out_channels=1)
+    assert bf16_is_sound(TrainConfig(patch=patch), network, torch.device(device)) == sound
+
+
+def test_narrow_patches_are_learned_from_in_fp32(job: MakeJob, caplog: pytest.LogCaptureFixture) -> None:
+    network = NetConfig(name="unet", dims=3, in_channels=4, out_channels=3, widths=(4, 4, 4, 4))
+    runs = []
+    for precision in ("bf16", "fp32"):
+        base = job(precision, steps=2, precision=precision, patch=(16, 16, 16))
+        runs.append(replace(base, spec=base.spec.model_copy(update={"network": network}), val_ids=()))
+        train(runs[-1])
+    assert tiny.same(*(tiny.weights(run.run / "last") for run in runs))
+    assert [record.message for record in caplog.records] == [
+        "patches so narrow are learned from in fp32: PyTorch's bf16 gradients of them are wrong"
+    ]
 
 
 def test_classes_train_as_well_as_regions(job: MakeJob) -> None:

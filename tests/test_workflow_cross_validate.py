@@ -408,9 +408,10 @@ def test_a_stop_ends_all_folds_with_their_state_saved(data: Path, tmp_path: Path
     with tiny.listening_to_ctrl_c(), (tmp_path / "said").open("w") as said:
         job = subprocess.Popen([sys.executable, "long.py"], cwd=tmp_path, env=surroundings, stderr=said)
     try:
-        deadline = time.monotonic() + 120
-        while not all(log.is_file() for log in logs) and time.monotonic() < deadline:
+        deadline = time.monotonic() + 300
+        while not all(log.is_file() and len(log.read_text().splitlines()) > 1 for log in logs):
             assert job.poll() is None, (tmp_path / "said").read_text()
+            assert time.monotonic() < deadline
             time.sleep(0.2)
         job.send_signal(number)
         job.wait(timeout=60)

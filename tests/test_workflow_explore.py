@@ -175,6 +175,17 @@ def test_the_command_prints_and_leaves_a_page(command: Run, data: Path) -> None:
     assert code == 2 and "--overwrite" in err
 
 
+def test_the_command_tells_no_mask_from_no_tumour(command: Run, data: Path) -> None:
+    for names, words in (
+        (NAMES[:1], "3 cases, 2 with a mask, 2 of them with tumour"),
+        (NAMES, "3 cases, none with a mask"),
+    ):
+        for name in names:
+            (data / name / f"{name}_seg.nii.gz").unlink(missing_ok=True)
+        code, out, _ = command("explore", "data", "-o", "out", "--workers", "1", "--overwrite")
+        assert code == 0 and out.startswith(f"data: {words}\n")
+
+
 def test_the_command_as_json_and_with_failures(command: Run, data: Path) -> None:
     (data / NAMES[0] / f"{NAMES[0]}_seg.nii.gz").write_bytes(b"damaged")
     code, out, err = command("explore", "data", "-o", "out", "--workers", "1", "--json")

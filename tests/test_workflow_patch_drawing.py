@@ -19,7 +19,8 @@ from gliamap.io.store import read_store, write_store
 from gliamap.training.progress import StepReport
 from gliamap.workflows.patches import make_patch_table
 from gliamap.workflows.prepare import prepare
-from gliamap.workflows.train import TrainOptions, plan, train
+from gliamap.workflows.train import TrainOptions, train
+from gliamap.workflows.train_settings import full_settings
 from processes import Task, together
 
 STRIDE = 8
@@ -219,7 +220,7 @@ def test_patches_of_slices_are_for_a_network_for_slices(store: Path, tmp_path: P
 
 def test_a_ratio_without_a_table_is_refused_by_every_verb_that_plans_a_training(store: Path) -> None:
     with pytest.raises(ConfigError, match="needs a patch table"):
-        plan(read_store(store), tiny.options(ratio="tumour"), "run")
+        full_settings(read_store(store), tiny.options(ratio="tumour"), "run")
 
 
 def test_the_command_says_what_an_epoch_is(store: Path, command: Callable[..., tuple[int, str, str]]) -> None:

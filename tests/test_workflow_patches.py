@@ -205,8 +205,9 @@ def test_a_store_without_tumour_is_shown_too(tmp_path: Path, command: Run) -> No
     assert one.labels is not None
     make.write_brats(tmp_path / "scans", replace(one, labels=np.zeros_like(one.labels)))
     prepare([tmp_path / "scans"], tmp_path / "store")
-    code, out, _ = command("patches", "store", "-o", "t.parquet", "--size", "6", "--show")
+    code, out, err = command("patches", "store", "-o", "t.parquet", "--size", "6", "--show")
     assert code == 0 and "0 with tumour" in out and "ratio" not in out
+    assert err == "next: gliamap train store -o run --patches t.parquet\n"  # a ratio would be refused
     assert (tmp_path / "t.png").is_file()
 
 

@@ -130,6 +130,16 @@ def test_a_test_patient_that_a_teacher_knows_is_a_leak(store: Path, tmp_path: Pa
     assert len(record["settings"]["teachers"]) == 1 and record["leaky"]
 
 
+def test_a_teacher_knows_what_the_network_knew_that_it_started_from(store: Path, tmp_path: Path) -> None:
+    source = write_run(tmp_path / "source", bias=(0, 0, 0))
+    write_split(tmp_path / "split.json", Split(train=NAMES[2:3], val=NAMES[3:], test=(), seed=0))
+    options = tiny.options(steps=1, validate_every=1)
+    start = {"init_from": source, "split_file": tmp_path / "split.json"}
+    teacher = train(store, tmp_path / "teacher", options=options.model_copy(update=start)).run
+    teach(store, [teacher], tmp_path / "lessons")
+    assert json.loads((tmp_path / "lessons" / "lessons.json").read_text())["seen"] == list(NAMES)
+
+
 def test_lessons_of_another_store_are_refused(store: Path, tmp_path: Path) -> None:
     teach(store, [tiny.write_model(tmp_path / "model")], tmp_path / "lessons")
     path = tmp_path / "lessons" / "lessons.json"

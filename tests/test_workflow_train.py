@@ -13,16 +13,14 @@ import pytest
 
 import make
 import tiny
-from gliamap.config import PrepConfig
 from gliamap.errors import ConfigError, FileError, OutputError
-from gliamap.io.store import StoreEntry, StoreInfo, read_store, write_store
-from gliamap.labels import Region
+from gliamap.io.store import read_store, write_store
 from gliamap.sources.splits import Split, SplitOptions, read_split, write_split
 from gliamap.training.progress import StepReport
 from gliamap.workflows import train as verb
 from gliamap.workflows.prepare import prepare
-from gliamap.workflows.run_record import command_line
-from gliamap.workflows.train import TrainOptions, is_finished, plan, train
+from gliamap.workflows.run_record import command_line, is_finished
+from gliamap.workflows.train import TrainOptions, train
 
 
 @pytest.fixture(scope="module")
@@ -389,66 +387,6 @@ def test_settings_that_do_not_fit_are_refused_before_anything_is_written(
 def test_a_folder_that_is_no_store_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="gliamap prepare"):
         train(make.write_pairs(tmp_path / "pairs"), tmp_path / "run")
-
-
-def info_of(*shapes: tuple[int, int, int], names: str = "Case_{}") -> StoreInfo:
-    """A store of cases of these shapes."""
-    cases = tuple(
-        StoreEntry(
-            case_id=names.format(number),
-            patient_id=str(number),
-            fold=None,
-            exclude_when_test_fold=(),
-            convention="brats2023",
-            shape=shape,
-            voxels=dict.fromkeys(Region, 1),
-        )
-        for number, shape in enumerate(shapes)
-    )
-    return StoreInfo(
-        prep=PrepConfig(modalities=("t1", "t1c")),
-        convention="brats2023",
-        layouts=("brats",),
-        patients_known=True,
-        cases=cases,
-    )
-
-
-def test_defaults_fit_volumes() -> None:
-    spec, config = plan(info_of((130, 170, 140), (140, 180, 50), (150, 160, 40)), TrainOptions(), "run")
-    assert (config.patch, config.batch) == ((64, 64, 64), 2)
-    net = spec.network
-    assert (net.name, net.dims, net.in_channels, net.out_channels) == ("dynunet", 3, 2, 3)
-    assert net.widths == (16, 32, 64, 128, 256) and net.deep_supervision
-    assert spec.window.patch == config.patch and spec.output.convention == "brats2023"
-    assert not spec.phantom_only
-
-
-def test_patches_cover_the_median_case_rounded_up_to_what_the_network_divides_by() -> None:
-    options = TrainOptions(network="unet", widths=(4, 8, 8))
-    spec, config = plan(info_of((30, 21, 50), (33, 21, 50), (90, 21, 50)), options, "run")
-    assert config.patch == (36, 24, 52) and not spec.network.deep_supervision
-
-
-def test_defaults_fit_slices() -> None:
-    spec, config = plan(info_of((200, 300, 1), (210, 310, 1)), TrainOptions(output="classes"), "run")
-    assert (config.patch, config.batch) == ((208, 256, 1), 16)
-    assert (spec.network.dims, spec.network.out_channels) == (2, 4)
-    assert spec.network.widths == (32, 64, 128, 256, 512)
-
-
-def test_a_network_for_slices_may_learn_from_volumes_and_not_the_reverse() -> None:
-    _, config = plan(info_of((100, 90, 80)), TrainOptions(dims=2), "run")
-    assert config.patch == (112, 96, 1)
-    with pytest.raises(ConfigError, match="cannot learn from single slices"):
-        plan(info_of((100, 90, 1)), TrainOptions(dims=3), "run")
-
-
-def test_only_phantoms_alone_make_a_model_for_phantoms_only() -> None:
-    shapes = ((32, 32, 32),) * 2
-    assert plan(info_of(*shapes, names="Phantom_{:05d}"), TrainOptions(), "run")[0].phantom_only
-    mixed = info_of(*shapes, names="Phantom_{:05d}").cases + info_of(*shapes).cases[:1]
-    assert not plan(info_of().model_copy(update={"cases": mixed}), TrainOptions(), "run")[0].phantom_only
 
 
 def test_the_command_is_named_as_a_user_types_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,8 +19,11 @@ from gliamap.training.progress import StepReport
 from gliamap.workflows.cross_validate import cross_validate
 from gliamap.workflows.fold_work import StudyReport
 from gliamap.workflows.folds import CrossValidateOptions
+from gliamap.workflows.patches import make_patch_table
 from gliamap.workflows.prepare import prepare
-from gliamap.workflows.train import TrainOptions, is_finished, train
+from gliamap.workflows.run_record import is_finished
+from gliamap.workflows.train import TrainOptions, train
+from gliamap.workflows.train_base import base_options
 
 STEPS = 4
 
@@ -103,6 +106,30 @@ def test_a_finished_run_is_not_trained_again(store: Path, straight: Path) -> Non
     train(store, straight, options=options(seed=3), resume=True, observe=noted)
     assert noted.told == []
     assert {path: path.read_bytes() for path in straight.rglob("*.safetensors")} == before
+
+
+def test_the_base_runs_on_the_machine_of_what_follows() -> None:
+    asked = options(seed=3, steps=9, workers=0, save_every_minutes=7, micro_batch=1)
+    own = Recipe(config={"steps": 5, "micro_batch": 2})
+    first = base_options(own, asked)
+    assert first.config == {"steps": 5, "seed": 3, "workers": 0, "save_every_minutes": 7, "micro_batch": 2}
+
+
+def test_a_table_of_slices_makes_the_base_a_network_for_slices(store: Path, tmp_path: Path) -> None:
+    table = tmp_path / "patches.parquet"
+    make_patch_table(store, table, size=(16, 16, 1), stride=16)
+    asked = options(base_changes={"patch": (16, 16, 1)}).model_copy(update={"patches": table})
+    asked.config.pop("patch")
+    done = train(store, tmp_path / "run", options=asked)
+    assert [read_spec(run / "best").network.dims for run in (done.run / "base", done.run)] == [2, 2]
+
+
+def test_a_run_that_began_without_a_base_does_not_go_on_with_one(store: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(store, run, options=options().model_copy(update={"base": None, "config": tiny.CONFIG | {"steps": 1}}))
+    with pytest.raises(ConfigError, match="did not begin with a base"):
+        train(store, run, options=options(), resume=True)
+    assert not (run / "base").exists()
 
 
 def test_nothing_is_overwritten(store: Path, straight: Path, tmp_path: Path) -> None:

@@ -187,6 +187,19 @@ def test_patients_whom_the_source_knows_are_not_held_out(
     assert json.loads((tmp_path / "run" / "run.json").read_text())["leaky"]
 
 
+def test_a_test_case_that_only_the_file_of_the_split_knows(store: Path, base: Path, tmp_path: Path) -> None:
+    """The store need not have it; a network that has learned from it is found out none the less."""
+    split = read_split(base / "split.json")
+    elsewhere = split.model_copy(update={"test": (*split.test, "Elsewhere_1")})
+    write_split(tmp_path / "split.json", elsewhere)
+    options = started(base, split_file=tmp_path / "split.json")
+    assert train(store, tmp_path / "run", options=options).split.test[-1] == "Elsewhere_1"
+    source = shutil.copytree(base, tmp_path / "source")
+    write_split(source / "split.json", split.model_copy(update={"train": (*split.train, "Elsewhere_1")}))
+    with pytest.raises(ConfigError, match=r"patients of the test part.*1 of 2 patients: Elsewhere_1"):
+        train(store, tmp_path / "other", options=options.model_copy(update={"init_from": source}))
+
+
 def test_validating_on_the_same_patients_is_no_leak(store: Path, base: Path, tmp_path: Path) -> None:
     done = train(store, tmp_path / "run", options=started(base))
     assert done.split == read_split(base / "split.json")

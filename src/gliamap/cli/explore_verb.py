@@ -77,10 +77,15 @@ def _print_survey(survey: Survey) -> None:
     from rich.table import Table
 
     from gliamap.labels import TISSUE_NAMES
-    from gliamap.survey.cohort import middle
+    from gliamap.survey.cohort import digits, middle
 
     cases = survey.with_tumour
-    say(f"[bold]{plain(survey.data_set)}[/]: {count(survey.cases, survey.noun)}, {len(cases)} of them with tumour")
+    facts = [count(survey.cases, survey.noun)]
+    if len(survey.labelled) < len(survey.cases):
+        facts.append(f"{len(survey.labelled) or 'none'} with a mask")
+    if survey.labelled:
+        facts.append(f"{len(cases)} of them with tumour")
+    say(f"[bold]{plain(survey.data_set)}[/]: {', '.join(facts)}")
     if survey.tissues:
         table = Table()
         table.add_column("tissue", no_wrap=True)
@@ -88,12 +93,12 @@ def _print_survey(survey: Survey) -> None:
             table.add_column(title, justify="right")
         for one in survey.tissues:
             shares = (f"{100 * share:.3g}" for share in (one.of_foreground, one.of_marked))
-            table.add_row(TISSUE_NAMES[one.tissue], f"{one.size:,.1f}", *shares, str(one.cases))
+            table.add_row(TISSUE_NAMES[one.tissue], digits(one.size), *shares, str(one.cases))
         print_table(table)
     if cases:
         say(
             f"{sum(case.lesions for case in cases):,} lesions; the largest of a {survey.noun} measures "
-            f"{middle([case.largest for case in cases]):.3g} {survey.size_unit} in the median"
+            f"{digits(middle([case.largest for case in cases]))} {survey.size_unit} in the median"
         )
     for title, numbers in (("worst looking", survey.worst()), ("best looking", survey.best())):
         if numbers:

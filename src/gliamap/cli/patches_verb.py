@@ -57,7 +57,8 @@ def patches(
     if made.balance:
         _print_balance(made.balance)
     say(f"table in {plain(out)}" + (f", examples in {plain(made.sheet)}" if made.sheet else ""))
-    remark(f"next: gliamap train {plain(store)} -o run --patches {plain(out)} --ratio 1:1")
+    ratio = " --ratio 1:1" if made.tumour and made.healthy else ""
+    remark(f"next: gliamap train {plain(store)} -o run --patches {plain(out)}{ratio}")
 
 
 def _print_balance(balance: Balance) -> None:

@@ -57,15 +57,18 @@ UNSAID: Mapping[str, str] = {"network": DEFAULT_NETWORK, "stride": "-", "micro_b
 
 
 def print_recipes(found: Sequence[Recipe]) -> None:
-    """A row a recipe. Fits 100 columns."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 1, 0), pad_edge=False)
-    table.add_column("name", no_wrap=True)
-    for title in ("what it does", *LISTED):
-        table.add_column(title)
+    """What each recipe does, then its main settings, a row a recipe. Fits 80 columns."""
+    about, table = (Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False) for _ in range(2))
+    for one, titles in ((about, ("what it does",)), (table, LISTED)):
+        one.add_column("name", no_wrap=True)
+        for title in titles:
+            one.add_column(title)
     for recipe in found:
+        about.add_row(recipe.name, recipe.description)
         stages = [_in_words(stage) for stage in _stages(recipe)]
         cells = ("\n".join(dict.fromkeys(words[name] for words in stages)) for name in LISTED)
-        table.add_row(recipe.name, recipe.description, *cells)
+        table.add_row(recipe.name, *cells)
+    print_table(about)
     print_table(table)
     remark("data: what fits the data; where there are two values, one recipe is trained after the other")
     remark("next: gliamap recipes NAME for all of its settings")

@@ -59,7 +59,7 @@ _BUILT_IN = (
 )
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType({recipe.name: recipe for recipe in _BUILT_IN})
-"""The built-in recipes by name. What is not said is taken from the data, see :func:`gliamap.workflows.train.plan`."""
+"""The built-in recipes by name. What is not said is taken from the data (:mod:`gliamap.workflows.train_settings`)."""
 
 MAX_FILE_BYTES = 1_000_000
 """No recipe is as large; another file is not read to its end."""

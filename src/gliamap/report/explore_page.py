@@ -10,7 +10,7 @@ from gliamap.checks.findings import RULES
 from gliamap.report import page
 from gliamap.report.exploration import Exploration
 from gliamap.report.explore_figures import colour_of, name_of
-from gliamap.survey.cohort import Survey, TissueSum, middle
+from gliamap.survey.cohort import Survey, TissueSum, digits, middle
 from gliamap.survey.quality import RING_VOXELS, Measure, Score
 
 LISTED = 30
@@ -46,7 +46,7 @@ def _tissues(survey: Survey, figures: Mapping[str, bytes]) -> str:
     inside = sum(case.foreground for case in survey.labelled)
     tumour = sum(case.tumour for case in survey.labelled)
     said = (
-        f"{_of(len(survey.with_tumour), len(survey.labelled), survey.noun)} show tumour. It fills "
+        f"{_show_tumour(len(survey.with_tumour), len(survey.labelled), survey.noun)} It fills "
         f"<b>{_percent(tumour / inside if inside else math.nan)}</b> of the {survey.foreground}: a network that never "
         "says tumour would be right in all other voxels."
     )
@@ -66,7 +66,7 @@ def _tissues(survey: Survey, figures: Mapping[str, bytes]) -> str:
 
 def _tissue(one: TissueSum, foreground: str) -> str:
     swatch = f'<span class="swatch" style="background:{colour_of(one.tissue)}"></span>'
-    cells = (_number(one.size), _percent(one.of_marked), _percent(one.of_foreground), f"{one.cases:,}")
+    cells = (digits(one.size), _percent(one.of_marked), _percent(one.of_foreground), f"{one.cases:,}")
     numbers = "".join(f'<td class="number">{cell}</td>' for cell in cells)
     return f"<tr><td>{swatch}{name_of(one.tissue, foreground)}</td>{numbers}</tr>"
 
@@ -79,8 +79,8 @@ def _lesions(survey: Survey, figures: Mapping[str, bytes]) -> str:
     largest = [case.largest for case in cases]
     said = (
         f"{sum(case.lesions for case in cases):,} lesions, {middle([case.lesions for case in cases]):g} in the median "
-        f"{noun} with tumour. The largest of each {noun} measures {_number(middle(largest))} {survey.size_unit} in the "
-        f"median, from {_number(min(largest))} to {_number(max(largest))}."
+        f"{noun} with tumour. The largest of each {noun} measures {digits(middle(largest))} {survey.size_unit} in the "
+        f"median, from {digits(min(largest))} to {digits(max(largest))}."
     )
     neighbours = 8 if survey.slices_alone else 26
     captions = {
@@ -127,6 +127,8 @@ def _intensities(survey: Survey, figures: Mapping[str, bytes]) -> str:
         f"{survey.foreground}. Tissues whose curves lie over each other cannot be told apart by that modality alone. "
         "The first and the last point hold all that lies beyond."
     )
+    if len(survey.labelled) < len(survey.cases):
+        said += f" What {survey.noun}s without a mask show counts as rest of the {survey.foreground}, tumours too."
     return f"<h2>Intensities</h2>\n<p>{said}</p>\n{_grid(figures, dict.fromkeys(names, ''))}"
 
 
@@ -156,7 +158,8 @@ it is no standard of image quality.</p>
 def _look(survey: Survey, number: int, pictures: Mapping[int, bytes]) -> str:
     case, score = survey.cases[number], survey.scores[number]
     assert score is not None
-    picture = page.image(pictures[number], "a slice; the mask is outlined") if number in pictures else ""
+    alt = "a slice; the mask is outlined" if case.voxels else "a slice"
+    picture = page.image(pictures[number], alt) if number in pictures else ""
     return f"""<article>
 <div class="picture">{picture}</div>
 <div>
@@ -171,12 +174,12 @@ def _edge(survey: Survey) -> str:
 
 
 def _index(score: Score) -> str:
-    return f"{score.index:.1f}".replace("-", "−")
+    return f"{score.index:z.1f}".replace("-", "−")
 
 
 def _reason(score: Score, unit: str) -> str:
     """Why the case has its index, in words."""
-    if score.index >= 0:
+    if round(score.index, 1) >= 0:
         return "No property is worse than usual."
     measure = score.weakest.measure
     value, usual = f"{score.value:.2f}", f"{score.usual:.2f}"
@@ -228,18 +231,16 @@ def _grid(figures: Mapping[str, bytes], captions: Mapping[str, str], *, three: b
 
 
 def _no_tumour(survey: Survey) -> str:
-    return f"{page.count(len(survey.cases), survey.noun)}, {len(survey.labelled) or 'none'} with a mask; no tumour."
+    masks = f"{len(survey.labelled):,} with a mask; no tumour" if survey.labelled else "none with a mask"
+    return f"{page.count(len(survey.cases), survey.noun)}, {masks}."
 
 
-def _of(number: int, total: int, noun: str) -> str:
-    return f"{'All' if number == total else f'{number:,} of'} {total:,} {noun}s with a mask"
+def _show_tumour(number: int, total: int, noun: str) -> str:
+    some = "All" if number == total > 1 else f"{number:,} of"
+    return f"{some} {page.count(total, noun)} with a mask {'shows' if number == 1 else 'show'} tumour."
 
 
 def _percent(share: float) -> str:
     if math.isnan(share):
         return "-"
     return f"{100 * share:.1f} %" if share >= 0.01 else f"{100 * share:.2g} %"
-
-
-def _number(size: float) -> str:
-    return f"{size:,.0f}" if size >= 100 else f"{size:.3g}"

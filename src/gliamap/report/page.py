@@ -58,7 +58,7 @@ def sentence(words: str) -> str:
 
 def count(number: int, noun: str) -> str:
     """How many, in words: '1 case', '2 cases'."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def image(data: bytes, alt: str, kind: Literal["jpeg", "png"] = "jpeg") -> str:

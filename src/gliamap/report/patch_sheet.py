@@ -43,7 +43,7 @@ class PatchItem:
 
 @dataclass(frozen=True, eq=False)
 class PatchGroup:
-    """Patches under a heading; without any, the heading stands alone."""
+    """Patches under a heading, which says so where there are none."""
 
     heading: str
     items: tuple[PatchItem, ...]
@@ -62,7 +62,8 @@ def draw_patch_sheet(groups: Sequence[PatchGroup], out: Path, *, title: str, abo
     canvas.text((WIDTH - MARGIN, 32), about, ink.QUIET, align="right")
     top = float(HEADER)
     for group, height in zip(groups, heights, strict=True):
-        canvas.text((MARGIN, top + HEADING / 2), group.heading, ink.HEADING)
+        heading = group.heading if group.items else f"{group.heading}: none"
+        canvas.text((MARGIN, top + HEADING / 2), heading, ink.HEADING)
         for number, item in enumerate(group.items):
             row, column = divmod(number, COLUMNS)
             x, y = MARGIN + column * (side + GAP), top + HEADING + row * _height(group, side)

@@ -167,6 +167,11 @@ def middle(values: Sequence[float]) -> float:
     return float(np.median(values)) if len(values) else math.nan
 
 
+def digits(size: float) -> str:
+    """A size in mL or pixels for readers: three digits, all those before the point from 100 on."""
+    return f"{size:,.0f}" if size >= 100 else f"{size:.3g}"
+
+
 def _tissue_json(one: TissueSum) -> dict[str, Any]:
     return {
         "tissue": one.tissue.name.lower(),

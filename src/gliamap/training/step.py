@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gliamap.config import ModelSpec, TrainConfig
+from gliamap.config import ModelSpec, NetConfig, TrainConfig
 from gliamap.errors import TrainingError
 from gliamap.losses import LOSSES, deeply_supervised
-from gliamap.nets.zoo import heads
+from gliamap.nets.zoo import heads, size_divisor
 from gliamap.sampling.dataset import PatchDataset
 from gliamap.sampling.loader import Batch, Feed, make_share
 from gliamap.training.devices import Devices
@@ -32,6 +32,9 @@ class Stepper:
     ) -> None:
         self._learner, self._dataset, self._config, self._spec = learner, dataset, config, spec
         self._devices = devices
+        self._bf16 = config.precision == "bf16" and bf16_is_sound(config, spec.network, devices.device)
+        if config.precision == "bf16" and not self._bf16 and devices.writes:
+            logger.warning("patches so narrow are learned from in fp32: PyTorch's bf16 gradients of them are wrong")
         self._share_network()
         self._start(make_share(config, devices.rank, devices.processes).size)
 
@@ -110,7 +113,7 @@ class Stepper:
 
     def _loss(self, batch: Batch) -> Tensor:
         config, spec = self._config, self._spec
-        with torch.autocast(self._devices.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+        with torch.autocast(self._devices.device.type, torch.bfloat16, enabled=self._bf16):
             levels = heads(self._network(batch.image), spec.network)
         loss = LOSSES[config.loss]
         return deeply_supervised(
@@ -128,6 +131,16 @@ class Stepper:
             "out of memory with %d patches at once: going on with %d at a time, gradients added up", size, size // 2
         )
         self._start(size // 2)
+
+
+def bf16_is_sound(config: TrainConfig, network: NetConfig, device: torch.device) -> bool:
+    """Whether PyTorch computes the gradients of such patches in bf16.
+
+    On a CPU with AVX-512 it does not where a 3D convolution sees two voxels along X, at the coarsest level or the one
+    above: the gradient of its weights then holds what was in memory before, be it infinite (seen with torch 2.13).
+    """
+    narrow = network.dims == 3 and config.patch[0] // size_divisor(network) <= 2
+    return not (device.type == "cpu" and narrow)
 
 
 def _out_of_memory(what: str, found: str) -> TrainingError:

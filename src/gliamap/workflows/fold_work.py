@@ -20,8 +20,10 @@ from gliamap.training.loop import Job, check_job
 from gliamap.training.progress import StepReport
 from gliamap.workflows.failures import reason_of
 from gliamap.workflows.folds import CrossValidateOptions, Fold
+from gliamap.workflows.processes import open_devices
 from gliamap.workflows.segment import SegmentOptions, segment
-from gliamap.workflows.train import TrainOptions, open_devices, plan, train
+from gliamap.workflows.train import train
+from gliamap.workflows.train_settings import TrainOptions, full_settings
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def check_fold(task: FoldTask) -> None:
             remedy="say --jobs for folds side by side, or run each fold elsewhere with --fold",
         )
     fold = task.fold
-    spec, config = plan(read_store(task.store), _train_options(task), fold.run.name)
+    spec, config = full_settings(read_store(task.store), _train_options(task), fold.run.name)
     check_job(Job(task.store, fold.split.train, fold.split.val, config, spec, fold.run))
 
 

@@ -16,7 +16,7 @@ from gliamap.io.store import StoreInfo
 from gliamap.recipes.recipe import Recipe
 from gliamap.sources.splits import Split, SplitOptions, make_folds, make_split
 from gliamap.sources.strata import sizes_in_store
-from gliamap.workflows.train import is_finished
+from gliamap.workflows.run_record import is_finished
 
 DEFAULT_FOLDS = 4
 """Drawn where the data set ships no folds and the user names no number."""

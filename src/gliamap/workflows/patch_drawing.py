@@ -24,14 +24,13 @@ from gliamap.io.store import StoreInfo
 from gliamap.sampling.drawing import COLUMNS, Sides, count_sides, plan_epoch, sort_rows
 from gliamap.sources.layout import summarise
 from gliamap.training.loop import Job
+from gliamap.workflows.train_settings import TrainOptions
 
 if TYPE_CHECKING:
     from gliamap.io.patch_table import PatchTableInfo
-    from gliamap.workflows.train import TrainOptions
 
 ROWS = "patches.npy"
 _TABLE = "patches.parquet"
-_FREE = ("balance", "foreground_share")  # settings of patches that are chosen freely
 
 
 @dataclass(frozen=True)
@@ -67,25 +66,6 @@ class Patches:
             with atomic_path(run / _TABLE) as part:
                 part.write_bytes(self.table)
         return self.epoch
-
-
-def check_drawing(options: TrainOptions) -> None:
-    """``ConfigError`` where a ratio is asked for without a table, or with one what only patches chosen freely have."""
-    if options.stride is None and options.config.get("ratio", "natural") != "natural":
-        raise ConfigError(
-            "a ratio of patches with tumour and healthy ones needs a patch table",
-            found=f"ratio {options.config['ratio']}",
-            remedy="say --stride as well, or --patches with a table of gliamap patches",
-        )
-    # A recipe that states the defaults, as full ones do, asks for nothing that a table cannot give.
-    usual = {name: TrainConfig.model_fields[name].default for name in _FREE}
-    chosen = [name for name in _FREE if options.config.get(name, usual[name]) != usual[name]]
-    if options.stride is not None and chosen:
-        raise ConfigError(
-            "patches of a patch table are drawn by their ratio alone",
-            found=", ".join(f"{name} {options.config[name]}" for name in chosen) + f" in the recipe {options.name}",
-            remedy="take another recipe, or leave out --stride and --patches",
-        )
 
 
 def with_table(options: TrainOptions, info: StoreInfo) -> TrainOptions:

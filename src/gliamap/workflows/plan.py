@@ -20,8 +20,7 @@ from gliamap.recipes.named import write_recipe
 from gliamap.recipes.propose import Proposal, propose
 from gliamap.recipes.recipe import Recipe, network_output
 from gliamap.workflows.memory import memory_at_hand, parse_memory
-from gliamap.workflows.train import TrainOptions
-from gliamap.workflows.train import plan as full_settings
+from gliamap.workflows.train_settings import TrainOptions, full_settings
 
 LOOKED_AT = 30
 """Cases whose voxels are looked at, spread evenly over the store."""

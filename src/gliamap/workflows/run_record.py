@@ -120,6 +120,11 @@ def check_new(run: Path) -> None:
         raise OutputError(f"{run} holds a run already", remedy="choose another folder, or go on with --resume")
 
 
+def is_finished(run: Path) -> bool:
+    """The run was trained to its last step."""
+    return (run / "last" / "model.json").is_file()
+
+
 def go_on(run: Path, record: Mapping[str, Any], split: Split, *, accept_changes: bool) -> None:
     """Note in ``run.json`` that the run goes on, under which circumstances and with which changes.
 

@@ -22,8 +22,9 @@ from gliamap.inputs import NetworkInput
 from gliamap.io.atomic import read_json, write_json
 from gliamap.io.soft import write_soft
 from gliamap.io.store import StoreInfo, read_case, read_store
-from gliamap.sources.splits import Split, find_split, read_split
+from gliamap.sources.splits import Split
 from gliamap.workflows.failures import check_folder
+from gliamap.workflows.transfer import seen_cases
 from gliamap.workflows.unchanged import check_unchanged
 from gliamap.workflows.unseen import check_unseen
 
@@ -131,9 +132,8 @@ def _check_alike(runs: Sequence[Path], ensemble: Sequence[Predictor], info: Stor
 
 
 def _seen(runs: Sequence[Path]) -> tuple[str, ...]:
-    """The cases that the teachers were trained and chosen on; nothing is known of a model without its run."""
-    splits = [read_split(path) for run in runs if (path := find_split(run))]
-    return tuple(sorted({case_id for split in splits for case_id in (*split.train, *split.val)}))
+    """The cases that the teachers, and the networks that they started from, were trained and chosen on."""
+    return tuple(sorted({case_id for run in runs for part in seen_cases(run) for case_id in part}))
 
 
 def _mean(store: Path, case_id: str, ensemble: Sequence[Predictor]) -> NDArray[np.float32]:

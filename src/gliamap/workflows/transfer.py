@@ -73,7 +73,7 @@ def find_origin(
         return None
     source = read_spec(resolve_model(path))
     _check_network(path, source, spec)
-    learned, validated = _seen(path)
+    learned, validated = seen_cases(path)
     if not leaky:
         _check_seen(path, learned, validated, info, split)
     return Origin(
@@ -121,8 +121,11 @@ def _plain(setting: Any) -> str:
     return ", ".join(map(str, setting)) if isinstance(setting, list) else "native" if setting is None else str(setting)
 
 
-def _seen(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The cases that the model at ``path``, and those that it started from, were trained and validated on."""
+def seen_cases(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The cases that the model at ``path``, and those that it started from, were trained and validated on.
+
+    None, and a warning, where the model lies without its run.
+    """
     file = find_split(path)
     if file is None:
         logger.warning("%s has no split.json: nobody knows whether it has seen patients that are held out here", path)

@@ -14,11 +14,15 @@ def check_unseen(
 ) -> None:
     """``ConfigError`` where patients of the cases ``held_out``, the ``part``, have cases among those ``seen``.
 
-    Patients are as the store names them: cases that it does not have are nobody's. ``who`` says who has seen them.
+    Patients are as the store names them; of a case that it does not have, only the case itself is known. ``who`` says
+    who has seen them.
     """
     patient_of = {entry.case_id: entry.patient_id for entry in info.cases}
-    scored = {patient_of[case_id] for case_id in held_out}
-    known = scored & {patient_of[case_id] for case_id in seen if case_id in patient_of}
+    met = {patient_of[case_id] for case_id in seen if case_id in patient_of}
+    scored = {patient_of.get(case_id, case_id) for case_id in held_out}
+    known = {
+        patient_of.get(case_id, case_id) for case_id in held_out if case_id in seen or patient_of.get(case_id) in met
+    }
     if known:
         raise ConfigError(
             f"{who} patients of the {part} part",
