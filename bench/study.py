@@ -2,9 +2,10 @@
 
     python bench/study.py NAME --data DATA --work FOLDER --out docs/results/NAME.json [--arms ARM ...] [--jobs 2]
 
-Each training has one thread; ``--jobs`` of them run side by side. An interrupted experiment goes on with the same
-command, and what is done is in the JSON after every run. Minutes are processor time of the trainings, validation
-included: that of a busy machine is that of a quiet one. The table is the kind ``arms`` of ``tools/tables.py``.
+Each training has one thread; ``--jobs`` of them run side by side. What is done is in the JSON after every run, and is
+not done again: an interrupted experiment goes on with the same command, on another machine, too. Minutes are processor
+time of the trainings, validation included: that of a busy machine is that of a quiet one. The table is the kind
+``arms`` of ``tools/tables.py``.
 """
 
 from __future__ import annotations
@@ -44,6 +45,11 @@ class Run:
     seed: int
     fold: int
     folder: Path
+
+    @property
+    def key(self) -> tuple[str, int, int]:
+        """What tells it from the others of its experiment."""
+        return self.arm, self.seed, self.fold
 
 
 def runs_of(experiment: Experiment, work: Path) -> Iterator[Run]:
@@ -118,8 +124,9 @@ def do(experiment: Experiment, run: Run, store: Path, data: Path) -> Row:
     if not record.is_file():
         run.folder.mkdir(parents=True, exist_ok=True)
         stages = train_stages(experiment, run, store)
-        row = {"arm": run.arm, "seed": run.seed, "fold": run.fold, "stages": stages}
-        write_json(record, row | {"cases": score(experiment, run, data)})
+        row = {"arm": run.arm, "seed": run.seed, "fold": run.fold, "options": list(experiment.arms[run.arm])}
+        row |= {"machine": machine(), "stages": stages, "cases": score(experiment, run, data)}
+        write_json(record, row)
     found: Row = read_json(record)
     return found
 
@@ -201,10 +208,44 @@ def as_text(head: Row, rows: Sequence[Row]) -> str:
     """JSON with one line a case and run, so that a difference can be read."""
     lines = []
     for row in rows:
-        where = {name: row[name] for name in ("arm", "seed", "fold")}
-        lines += [json.dumps(where | {"stages": row["stages"]})]
+        lines += [json.dumps({name: value for name, value in row.items() if name != "cases"})]
         lines += [json.dumps([case["case_id"], case["patient_id"], case["dice"]]) for case in row["cases"]]
     return json.dumps(head, indent=1).removesuffix("\n}") + ',\n "scores": [\n' + ",\n".join(lines) + "\n ]\n}\n"
+
+
+def rows_in(path: Path, experiment: Experiment) -> list[Row]:
+    """The runs that :func:`as_text` wrote to ``path``, as far as they are of this experiment as it is declared now."""
+    if not path.is_file():
+        return []
+    saved = read_json(path)
+    if any(saved[name] != value for name, value in _shared(experiment).items()):
+        return []
+    rows: list[Row] = []
+    for line in saved["scores"]:
+        if isinstance(line, dict):
+            rows.append(line | {"cases": []})
+        else:
+            rows[-1]["cases"].append(dict(zip(("case_id", "patient_id", "dice"), line, strict=True)))
+    return [row for row in rows if row["options"] == list(experiment.arms.get(row["arm"], ()))]
+
+
+def _shared(experiment: Experiment) -> Row:
+    """What all runs of an experiment have in common."""
+    return {"data": list(experiment.data), "prepare": experiment.prepare, "common": experiment.common}
+
+
+def write(out: Path, experiment: Experiment, rows: Sequence[Row], wanted: int) -> None:
+    """Write what is there, of so many runs that there should be."""
+    head = {
+        "title": experiment.title,
+        "machine": "; ".join(dict.fromkeys(row["machine"] for row in rows)),
+        "commit": " ".join(dict.fromkeys(stage["commit"] for row in rows for stage in row["stages"])),
+        **_shared(experiment),
+        "arms": summary_of(experiment, rows),
+        "runs": len(rows),
+        "runs_wanted": wanted,
+    }
+    write_text(out, as_text(head, rows))
 
 
 def main() -> None:
@@ -220,34 +261,22 @@ def main() -> None:
     experiment = EXPERIMENTS[given.name]
     work = given.work / given.name
     work.mkdir(parents=True, exist_ok=True)
-    arms = given.arms or list(experiment.arms)
-    stores = {arm: make_store(experiment, arm, given.data, work) for arm in arms}
-    rows: dict[Path, Row] = {}
+    every = list(runs_of(experiment, work))
+    known = {(row["arm"], row["seed"], row["fold"]): row for row in rows_in(given.out, experiment)}
+    left = [run for run in every if run.key not in known and run.arm in (given.arms or experiment.arms)]
+    stores = {arm: make_store(experiment, arm, given.data, work) for arm in {run.arm for run in left}}
     lock = threading.Lock()
     started = time.perf_counter()
-    wanted = [run for run in runs_of(experiment, work) if run.arm in arms]
 
     def one(run: Run) -> None:
         found = do(experiment, run, stores[run.arm], given.data)
         with lock:
-            rows[run.folder] = found
-            ordered = [rows[other.folder] for other in wanted if other.folder in rows]
-            head = {
-                "title": experiment.title,
-                "machine": machine(),
-                "commit": " ".join(dict.fromkeys(stage["commit"] for row in ordered for stage in row["stages"])),
-                "data": list(experiment.data),
-                "prepare": experiment.prepare,
-                "common": experiment.common,
-                "arms": summary_of(experiment, ordered),
-                "runs": len(ordered),
-                "runs_wanted": len(list(runs_of(experiment, work))),
-            }
-            write_text(given.out, as_text(head, ordered))
-        print(f"{len(rows)} of {len(wanted)} runs, {time.perf_counter() - started:.0f} s: {run}", file=sys.stderr)
+            known[run.key] = found
+            write(given.out, experiment, [known[other.key] for other in every if other.key in known], len(every))
+        print(f"{len(known)} of {len(every)} runs, {time.perf_counter() - started:.0f} s: {run}", file=sys.stderr)
 
     with ThreadPoolExecutor(given.jobs) as pool:
-        for _ in pool.map(one, wanted):
+        for _ in pool.map(one, left):
             pass
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -37,7 +38,9 @@ def row(arm: str, seed: int, dice: dict[str, float], *, minutes: float = 1.0, st
     """Cases are named PATIENT-NUMBER."""
     stage = {"cpu_seconds": 60 * minutes, "peak_mib": 10.0 * minutes, "steps": 5, "commit": "c" * 40}
     cases = [{"case_id": name, "patient_id": name[0], "dice": {"WT": value}} for name, value in dice.items()]
-    return {"arm": arm, "seed": seed, "fold": 0, "stages": [stage] * stages, "cases": cases}
+    options = {"plain": ["--steps 5"], "two": ["--steps 3", "--init-from {before}"]}[arm]
+    row = {"arm": arm, "seed": seed, "fold": 0, "options": options, "machine": "m"}
+    return row | {"stages": [stage] * stages, "cases": cases}
 
 
 def test_every_arm_of_a_seed_is_run_before_the_next_seed(study: ModuleType, tmp_path: Path) -> None:
@@ -78,3 +81,14 @@ def test_the_table_says_what_is_missing(study: ModuleType) -> None:
     assert "| two | 5 | 1.0 | 0.500 [0.400, 0.600] | 0.200 [0.200, 0.200] | 0.500 |" in text
     assert "2 cases of 2 patients" in text and "2 of 8 runs" in text
     assert "| y | Dice |" in text and "not run" in text
+
+
+def test_what_was_written_is_not_done_again_unless_it_was_something_else(study: ModuleType, tmp_path: Path) -> None:
+    out, wanted = tmp_path / "out.json", experiment(study)
+    rows = [row("plain", 0, {"a-1": 0.2, "b-1": 0.4}), row("two", 0, {"a-1": 0.4}, stages=2)]
+    assert study.rows_in(out, wanted) == []
+    study.write(out, wanted, rows, 8)
+    assert study.rows_in(out, wanted) == rows
+    arms = wanted.arms | {"two": ["--steps 4", "--init-from {before}"]}
+    assert study.rows_in(out, replace(wanted, arms=arms)) == rows[:1]
+    assert study.rows_in(out, replace(wanted, common="")) == []
