@@ -25,6 +25,9 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is th
 Pattern = Annotated[
     str | None, typer.Option(help="How files are named where no layout fits, such as '{case}_{modality}.nii.gz'.")
 ]
+Labels = Annotated[
+    str | None, typer.Option(help="Label convention, such as brats2021, where the data set does not tell.")
+]
 
 Modality = Annotated[
     list[str] | None, typer.Option(help="Modality to use (t1, t1c, t2, flair); repeat for more. Default: all.")
@@ -43,9 +46,7 @@ def prepare(
     data: Annotated[list[Path], typer.Argument(help="Data sets: folders that gliamap recognises. Several are joined.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the prepared data set (the store).")],
     modality: Modality = None,
-    labels: Annotated[
-        str | None, typer.Option(help="Label convention, such as brats2021, where the data set does not tell.")
-    ] = None,
+    labels: Labels = None,
     foreground: Foreground = None,
     normalise: Normalise = "zscore",
     spacing: Annotated[

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gliamap.cli.data_verbs import Foreground, Json, Overwrite, Pattern
+from gliamap.cli.data_verbs import Foreground, Json, Labels, Overwrite, Pattern
 from gliamap.cli.show import (
     count,
     end_with_failures,
@@ -27,9 +27,7 @@ def explore(
     paths: Annotated[list[Path], typer.Argument(help="Data sets. Several are searched together for what is twice.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for explore.html, explore.json and the figures.")],
     pattern: Pattern = None,
-    labels: Annotated[
-        str | None, typer.Option(help="Label convention, such as brats2021, where the data set does not tell.")
-    ] = None,
+    labels: Labels = None,
     foreground: Foreground = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Cases looked at at a time. Default: as many as there are processors.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gliamap.cli.data_verbs import Json, Overwrite, Pattern
+from gliamap.cli.data_verbs import Json, Labels, Overwrite, Pattern
 from gliamap.cli.show import plain, print_json, print_notes, print_table, progress_bar, remark, say
 
 if TYPE_CHECKING:
@@ -55,9 +55,7 @@ def check(
     paths: Annotated[list[Path], typer.Argument(help="Data sets. Several are searched together for what is twice.")],
     pattern: Pattern = None,
     split: Annotated[Path | None, typer.Option(help="Split file to search for patients on both sides.")] = None,
-    labels: Annotated[
-        str | None, typer.Option(help="Label convention, such as brats2021, where the data set does not tell.")
-    ] = None,
+    labels: Labels = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for check.html and check.json.")] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Cases checked at a time. Default: as many as there are processors.")
