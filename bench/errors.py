@@ -96,10 +96,7 @@ def by_distance(predicted: NDArray[np.bool_], reference: NDArray[np.bool_]) -> N
     for row, (wrong, own, other) in enumerate(((r & ~p, r, p), (p & ~r, p, r))):
         if not wrong.any():
             continue
-        parts = label_components(own)
-        touched = np.zeros(int(parts.max()) + 1, np.bool_)
-        touched[np.unique(parts[other])] = True
-        apart = wrong & ~touched[parts]
+        apart = wrong & ~touching(own, other)
         out[row, 3] = np.count_nonzero(apart)
         if r.any():
             # Of a missed voxel the distance to the outside, of a false one that to the inside.
@@ -108,15 +105,20 @@ def by_distance(predicted: NDArray[np.bool_], reference: NDArray[np.bool_]) -> N
     return out
 
 
+def touching(mask: NDArray[np.bool_], other: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The voxels of ``mask`` whose connected part has a voxel in common with ``other``."""
+    parts = label_components(mask)
+    touched = np.zeros(int(parts.max(initial=0)) + 1, np.bool_)
+    touched[np.unique(parts[other])] = True
+    return np.asarray(touched[parts] & mask)
+
+
 def false_enhancing(predicted: LabelMap, reference: LabelMap) -> NDArray[np.int64]:
     """Voxels of false enhancing tumour: in the core, in edema, outside but in touch with tumour, apart from it."""
     false = region_mask(predicted, Region.ET) & ~region_mask(reference, Region.ET)
     core, whole = region_mask(reference, Region.TC), region_mask(reference, Region.WT)
-    parts = label_components(region_mask(predicted, Region.ET))
-    touched = np.zeros(int(parts.max(initial=0)) + 1, np.bool_)
-    touched[np.unique(parts[whole])] = True
     outside = false & ~whole
-    apart = outside & ~touched[parts]
+    apart = outside & ~touching(region_mask(predicted, Region.ET), whole)
     masks = (false & core, false & whole & ~core, outside & ~apart, apart)
     return np.array([np.count_nonzero(mask) for mask in masks], np.int64)
 

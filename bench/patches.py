@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+
+from run import anonymous_mib, commit, machine
 
 from gliamap.boxes import Shape
 from gliamap.io.store import read_store
@@ -25,21 +28,18 @@ from gliamap.workflows.patches import make_patch_table
 SIZE, STRIDE = 64, 32
 
 
-def anonymous_mib() -> float:
-    """``RssAnon`` of this process: memory of its own, without the pages of files that it has mapped."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    (line,) = (line for line in lines if line.startswith("RssAnon"))
-    return int(line.split()[1]) / 1024
-
-
 def measure(store: Path, size: Shape) -> list[Any]:
     """Cases, patches, seconds, patches a second, and the largest ``RssAnon`` in MiB up to a third of the cases and in
     all, looked at between cases.
     """
     looks: list[float] = []
+
+    def look(*_: object) -> None:
+        looks.append(anonymous_mib(os.getpid()))
+
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "patches.parquet"
-        make_patch_table(store, out, size=size, stride=STRIDE, progress=lambda *_: looks.append(anonymous_mib()))
+        make_patch_table(store, out, size=size, stride=STRIDE, progress=look)
         started = time.perf_counter()
         made = make_patch_table(store, out, size=size, stride=STRIDE)
         seconds = time.perf_counter() - started
@@ -63,8 +63,6 @@ def rows_of(store: Path) -> list[list[Any]]:
 
 def main() -> None:
     """Measure every store and print it."""
-    from run import commit, machine  # not above, where each process would import it
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stores", type=Path, nargs="+")
     rows = [row for store in parser.parse_args().stores for row in rows_of(store)]

@@ -55,6 +55,13 @@ def commit() -> str:
     return sha + ("+changes" if changed.strip() else "")
 
 
+def anonymous_mib(pid: int) -> float:
+    """``RssAnon`` of a process: memory of its own, without the pages of files that it has mapped."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+    (line,) = (line for line in lines if line.startswith("RssAnon"))
+    return int(line.split()[1]) / 1024
+
+
 def bench_help(repeats: int = 5) -> list[Figure]:
     """Seconds to the end of ``gliamap --help``, the best of several calls."""
     command = [str(Path(sys.executable).parent / "gliamap"), "--help"]

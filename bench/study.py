@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -82,7 +83,7 @@ def train_stages(experiment: Experiment, run: Run, store: Path) -> list[Row]:
             words = ["train", str(store), "-o", str(folder), "--test-fold", str(run.fold), "--seed", str(run.seed)]
             said = options.format(before=before, bench=Path(__file__).parent)
             words += [*experiment.common.split(), *said.split(), "--workers", "0"]
-            subprocess.run(["rm", "-rf", str(folder)], check=True)
+            shutil.rmtree(folder, ignore_errors=True)
             write_json(record, call(words, run.folder / "log.txt"))
         found = read_json(folder / "run.json")
         done.append(read_json(record) | {"steps": found["settings"]["train"]["steps"], "commit": found["commit"]})

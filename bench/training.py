@@ -28,7 +28,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from run import CASE_SHAPE, commit, machine
+from run import CASE_SHAPE, anonymous_mib, commit, machine
 from torch import nn
 
 from gliamap.boxes import Shape
@@ -139,13 +139,6 @@ def title(patch: Shape, modalities: int) -> str:
     """A patch in words."""
     size = "x".join(str(n) for n in patch if n > 1)
     return f"{size}, {modalities} {'modality' if modalities == 1 else 'modalities'}"
-
-
-def anonymous_mib(pid: int) -> float:
-    """``RssAnon`` of a process: memory of its own, without the pages of files that it has mapped."""
-    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
-    (line,) = (line for line in lines if line.startswith("RssAnon"))
-    return int(line.split()[1]) / 1024
 
 
 def hold(store: Path, workers: int, patches: int) -> list[float | None]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from itertools import permutations
+from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -10,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gliamap.boxes import Box, Shape
-from gliamap.case import GridRecord
+from gliamap.case import CaseFiles, CaseIdentity, GridRecord
 from gliamap.config import PrepConfig
 from gliamap.labels import Region, region_mask
 from gliamap.prep.pipeline import prepare
@@ -102,3 +106,10 @@ def test_a_voxel_s_size_follows_the_grid(kind: str) -> None:
     moved = prepare(one, PrepConfig(modalities=MODALITIES, spacing=(3.0, 3.0, 3.0))).record
     whole = native.voxel_size * np.prod(native.shape)
     assert moved.voxel_size * np.prod(moved.shape) == pytest.approx(whole)
+
+
+def test_the_files_of_a_case_can_be_sent_to_another_process() -> None:
+    views = {"modalities": MappingProxyType({"t1": Path("t1.nii")}), "channels": MappingProxyType({"t1": 2})}
+    files = CaseFiles(CaseIdentity("c", "p"), **views)
+    sent = copy.deepcopy(files)  # as pickling does it; a read-only view refuses both
+    assert sent == replace(files, modalities=dict(files.modalities), channels=dict(files.channels))

@@ -27,7 +27,6 @@ from gliamap.io.store import read_store, write_store
 from gliamap.sources.splits import Split, write_split
 from gliamap.training import fabric
 from gliamap.training.devices import Devices
-from gliamap.workflows.prepare import prepare
 from processes import Task, share, together
 
 # Gradients are added up in another order where more than two are shared in another way. Measured after 40 steps on
@@ -39,9 +38,7 @@ WEIGHT_TOLERANCE = 1e-4
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five prepared phantoms: three to train on, one to validate on, one to test on."""
-    root = tmp_path_factory.mktemp("phantoms")
-    prepare([tiny.write_set(root / "scans", 5)], root / "store")
-    return root / "store"
+    return tiny.write_store(tmp_path_factory.mktemp("phantoms"), 5)
 
 
 def log_of(run: Path) -> list[dict[str, str]]:

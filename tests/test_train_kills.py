@@ -19,7 +19,6 @@ import pytest
 from safetensors import safe_open
 
 import tiny
-from gliamap.workflows.prepare import prepare
 from kills import Fault, Nursery, Running, alive, children_of, nursery
 
 pytestmark = pytest.mark.slow
@@ -36,9 +35,7 @@ tracking.draw_curves = tracking.save_example = lambda *_: None
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five prepared phantoms: three to train on, one to validate on, one to test on."""
-    root = tmp_path_factory.mktemp("phantoms")
-    prepare([tiny.write_set(root / "scans", 5)], root / "store")
-    return root / "store"
+    return tiny.write_store(tmp_path_factory.mktemp("phantoms"), 5)
 
 
 @pytest.fixture(scope="module")

@@ -39,9 +39,7 @@ from gliamap.workflows.prepare import prepare
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three prepared phantoms."""
-    root = tmp_path_factory.mktemp("phantoms")
-    prepare([tiny.write_set(root / "scans", 3)], root / "store")
-    return root / "store"
+    return tiny.write_store(tmp_path_factory.mktemp("phantoms"), 3)
 
 
 MakeJob = Callable[..., Job]

@@ -18,15 +18,12 @@ from gliamap.errors import OutputError
 from gliamap.training.devices import Devices
 from gliamap.training.loop import Job, train
 from gliamap.training.stop import Terminated, stoppable
-from gliamap.workflows.prepare import prepare
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two prepared phantoms."""
-    root = tmp_path_factory.mktemp("phantoms")
-    prepare([tiny.write_set(root / "scans", 2)], root / "store")
-    return root / "store"
+    return tiny.write_store(tmp_path_factory.mktemp("phantoms"), 2)
 
 
 @pytest.fixture(scope="module")

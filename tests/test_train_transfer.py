@@ -14,7 +14,6 @@ import tiny
 from gliamap.nets.zoo import PARTS
 from gliamap.training.loop import Job, train
 from gliamap.training.progress import StepReport
-from gliamap.workflows.prepare import prepare
 
 ENCODER = PARTS["unet"].encoder
 
@@ -22,9 +21,7 @@ ENCODER = PARTS["unet"].encoder
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three prepared phantoms."""
-    root = tmp_path_factory.mktemp("phantoms")
-    prepare([tiny.write_set(root / "scans", 3)], root / "store")
-    return root / "store"
+    return tiny.write_store(tmp_path_factory.mktemp("phantoms"), 3)
 
 
 MakeJob = Callable[..., Job]

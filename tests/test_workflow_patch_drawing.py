@@ -30,9 +30,7 @@ SIZE = (16, 16, 16)
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five prepared phantoms: three to train on, one to validate on, one to test on."""
-    root = tmp_path_factory.mktemp("phantoms")
-    prepare([tiny.write_set(root / "scans", 5)], root / "store")
-    return root / "store"
+    return tiny.write_store(tmp_path_factory.mktemp("phantoms"), 5)
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,6 @@ from gliamap.io.soft import open_soft, write_soft
 from gliamap.io.store import read_case
 from gliamap.losses import deeply_supervised, dice_ce, soft_ce
 from gliamap.sources.splits import Split, SplitOptions, write_split
-from gliamap.workflows.prepare import prepare
 from gliamap.workflows.teach import teach
 from gliamap.workflows.train import train
 
@@ -28,9 +27,7 @@ NAMES = tuple(f"Phantom_{number:05d}" for number in range(1, 5))
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("phantoms")
-    prepare([tiny.write_set(root / "scans", 4)], root / "store")
-    return root / "store"
+    return tiny.write_store(tmp_path_factory.mktemp("phantoms"), 4)
 
 
 def write_run(folder: Path, *, bias: tuple[float, ...], seen: tuple[str, ...] = NAMES[:2]) -> Path:

@@ -18,7 +18,6 @@ from gliamap.io.store import read_store, write_store
 from gliamap.sources.splits import Split, SplitOptions, read_split, write_split
 from gliamap.training.progress import StepReport
 from gliamap.workflows import train as verb
-from gliamap.workflows.prepare import prepare
 from gliamap.workflows.run_record import command_line, is_finished
 from gliamap.workflows.train import TrainOptions, train
 
@@ -26,9 +25,7 @@ from gliamap.workflows.train import TrainOptions, train
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five prepared phantoms: three to train on, one to validate on, one to test on."""
-    root = tmp_path_factory.mktemp("phantoms")
-    prepare([tiny.write_set(root / "scans", 5)], root / "store")
-    return root / "store"
+    return tiny.write_store(tmp_path_factory.mktemp("phantoms"), 5)
 
 
 def with_folds(store: Path, copy: Path, folds: dict[int, int]) -> Path:

@@ -20,7 +20,6 @@ from gliamap.workflows.cross_validate import cross_validate
 from gliamap.workflows.fold_work import StudyReport
 from gliamap.workflows.folds import CrossValidateOptions
 from gliamap.workflows.patches import make_patch_table
-from gliamap.workflows.prepare import prepare
 from gliamap.workflows.run_record import is_finished
 from gliamap.workflows.train import TrainOptions, train
 from gliamap.workflows.train_base import base_options
@@ -31,9 +30,7 @@ STEPS = 4
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five prepared phantoms: three to train on, one to validate on, one to test on."""
-    root = tmp_path_factory.mktemp("phantoms")
-    prepare([tiny.write_set(root / "scans", 5)], root / "store")
-    return root / "store"
+    return tiny.write_store(tmp_path_factory.mktemp("phantoms"), 5)
 
 
 def base(**changes: Any) -> Recipe:

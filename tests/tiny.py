@@ -25,6 +25,7 @@ from gliamap.io.checkpoint import read_spec, save_checkpoint
 from gliamap.labels import get_convention
 from gliamap.nets.unet import UNet
 from gliamap.sources.phantom import make_phantom
+from gliamap.workflows.prepare import prepare
 from gliamap.workflows.train import TrainOptions
 
 SHAPE: Shape = (24, 28, 26)
@@ -71,6 +72,12 @@ def write_set(root: Path, count: int = 4, *, convention: str = "brats2021") -> P
     for number in range(1, count + 1):
         make.write_brats(root, phantom(number, case_id=names.format(number)), convention=convention)
     return root
+
+
+def write_store(root: Path, count: int) -> Path:
+    """Prepare so many phantoms into ``root/store``, which is returned; they are in ``root/scans``."""
+    prepare([write_set(root / "scans", count)], root / "store")
+    return root / "store"
 
 
 def config(**changes: Any) -> TrainConfig:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,10 @@ class CaseFiles:
     labels: Path | None = None
     conventions: tuple[str, ...] = ()
     channels: Mapping[str, int] = field(default_factory=dict)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """With plain dictionaries: read-only views cannot be sent to another process."""
+        return self.__dict__ | {"modalities": dict(self.modalities), "channels": dict(self.channels)}
 
     @property
     def case_id(self) -> str:

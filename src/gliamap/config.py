@@ -182,6 +182,13 @@ class TrainConfig(Settings):
         return ratio
 
 
+OF_THE_MACHINE = ("workers", "micro_batch", "save_every_minutes")
+"""The fields of :class:`TrainConfig` that suit a machine and do not change the result, a micro-batch hardly."""
+
+FREELY_CHOSEN = ("balance", "foreground_share")
+"""Those that patches of a patch table do not have: they are drawn by their ``ratio`` alone."""
+
+
 class WindowConfig(Settings):
     """How a network is slid over a case: patch, overlap (share of the patch), windows in one batch."""
 

@@ -93,6 +93,12 @@ def orientation(affine: NDArray[np.float64]) -> tuple[tuple[int, int], ...]:
     return tuple(axes)
 
 
+def ras_order(affine: NDArray[np.float64]) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
+    """How voxel axes become R, A, S: turned axis i is voxel axis ``axes[i]``, reversed where ``flips[i]``."""
+    (a, a_sign), (b, b_sign), (c, c_sign) = orientation(affine)
+    return (a, b, c), (a_sign < 0, b_sign < 0, c_sign < 0)
+
+
 def obliqueness_degrees(affine: NDArray[np.float64]) -> float:
     """The largest angle between a voxel axis and its nearest world axis, in degrees."""
     cosines = affine[:3, :3] / np.maximum(np.sqrt((affine[:3, :3] ** 2).sum(axis=0)), 1e-12)

@@ -19,7 +19,7 @@ from scipy import ndimage
 from gliamap.boxes import bounding_box
 from gliamap.checks.brightness import background_of, brightness, tissue_of
 from gliamap.prep.steps import reorient
-from gliamap.volume import Grid, orientation
+from gliamap.volume import Grid, ras_order
 
 BLOCKS_3D = 16
 """Blocks along each axis of a volume's box."""
@@ -58,8 +58,7 @@ def fingerprint_of(
     image: NDArray[np.float32], modalities: Sequence[str], grid: Grid, labels: NDArray[np.integer] | None = None
 ) -> Fingerprint:
     """The fingerprint of ``(C, X, Y, Z)`` on ``grid``; ``labels`` ``(X, Y, Z)`` may hold tissues or file values."""
-    (a, a_sign), (b, b_sign), (c, c_sign) = orientation(grid.affine)
-    axes, flips = (a, b, c), (a_sign < 0, b_sign < 0, c_sign < 0)
+    axes, flips = ras_order(grid.affine)
     shown = np.zeros(grid.shape, np.bool_)
     hashes, looks = {}, {}
     for name, channel in zip(modalities, image, strict=True):

@@ -25,6 +25,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is th
 Pattern = Annotated[
     str | None, typer.Option(help="How files are named where no layout fits, such as '{case}_{modality}.nii.gz'.")
 ]
+DataSets = Annotated[list[Path], typer.Argument(help="Data sets. Several are searched together for what is twice.")]
 Labels = Annotated[
     str | None, typer.Option(help="Label convention, such as brats2021, where the data set does not tell.")
 ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gliamap.cli.data_verbs import Foreground, Json, Labels, Overwrite, Pattern
+from gliamap.cli.data_verbs import DataSets, Foreground, Json, Labels, Overwrite, Pattern
 from gliamap.cli.show import (
     count,
     end_with_failures,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def explore(
-    paths: Annotated[list[Path], typer.Argument(help="Data sets. Several are searched together for what is twice.")],
+    paths: DataSets,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for explore.html, explore.json and the figures.")],
     pattern: Pattern = None,
     labels: Labels = None,

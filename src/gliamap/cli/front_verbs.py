@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gliamap.cli.data_verbs import Json, Labels, Overwrite, Pattern
+from gliamap.cli.data_verbs import DataSets, Json, Labels, Overwrite, Pattern
 from gliamap.cli.show import plain, print_json, print_notes, print_table, progress_bar, remark, say
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def inspect(
 
 
 def check(
-    paths: Annotated[list[Path], typer.Argument(help="Data sets. Several are searched together for what is twice.")],
+    paths: DataSets,
     pattern: Pattern = None,
     split: Annotated[Path | None, typer.Option(help="Split file to search for patients on both sides.")] = None,
     labels: Labels = None,

@@ -24,7 +24,7 @@ from gliamap.prep.steps import (
     zscore,
 )
 from gliamap.prep.tumour_index import build_tumour_index
-from gliamap.volume import orientation
+from gliamap.volume import ras_order
 
 
 def prepare(case: Case, config: PrepConfig, *, may_be_missing: Collection[str] = ()) -> PreparedCase:
@@ -88,8 +88,7 @@ def _present(
 
 def _onto_grid(case: Case, config: PrepConfig) -> tuple[NDArray[np.float32], GridRecord]:
     """The wanted modalities in RAS+, cropped, zero where the case lacks them, and how they got there."""
-    (ra, rs), (aa, as_), (sa, ss) = orientation(case.grid.affine)
-    axes, flips = (ra, aa, sa), (rs < 0, as_ < 0, ss < 0)
+    axes, flips = ras_order(case.grid.affine)
     turned = reorient(case.image, axes, flips)
     shape = (turned.shape[1], turned.shape[2], turned.shape[3])
     there = {m: case.modalities.index(m) for m in config.modalities if m in case.modalities}

@@ -10,12 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from gliamap.config import AugmentConfig, TrainConfig
+from gliamap.config import FREELY_CHOSEN, OF_THE_MACHINE, AugmentConfig, TrainConfig
 from gliamap.recipes.recipe import Recipe
-
-_OF_THE_MACHINE = ("seed", "workers", "micro_batch", "save_every_minutes")
-_FREELY_CHOSEN = ("balance", "foreground_share")
-"""Settings that patches from a patch table do not have."""
 
 _WIDTHS = (16, 32, 64, 128, 256)
 
@@ -34,7 +30,7 @@ def patches_transfer() -> Recipe:
         deep_supervision=False,
         output="binary",
         stride=32,
-        config=_full(TrainConfig(steps=1500, batch=32, patch=(64, 64, 1), ratio="1:1"), but=_FREELY_CHOSEN),
+        config=_full(TrainConfig(steps=1500, batch=32, patch=(64, 64, 1), ratio="1:1"), but=FREELY_CHOSEN),
     )
     whole = TrainConfig(steps=1000, batch=16, freeze_encoder_steps=200, transferred_rate=0.3)
     return Recipe(
@@ -143,4 +139,4 @@ def brats_3d() -> Recipe:
 
 def _full(config: TrainConfig, *, but: Collection[str] = ()) -> dict[str, Any]:
     """All settings of ``config`` as JSON holds them, ``but`` those that the data decide, and those of the machine."""
-    return config.model_dump(mode="json", exclude={*_OF_THE_MACHINE, *but})
+    return config.model_dump(mode="json", exclude={"seed", *OF_THE_MACHINE, *but})

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from gliamap.boxes import bounding_box, whole
 from gliamap.case import Case
 from gliamap.components import find_components
-from gliamap.labels import LabelMap, Region, Tissue, region_mask
+from gliamap.labels import REGION_TISSUES, LabelMap, Region, Tissue, region_mask
 from gliamap.prep.steps import foreground_mask, reorient, resample, zscore
 from gliamap.survey.counts import PLACES, Counts, Places, count_intensities, count_sizes
 from gliamap.survey.quality import Measure, Property, contrast, inner_part, noise, sharpness
-from gliamap.volume import Unit, orientation
+from gliamap.volume import Unit, ras_order
 
 UNKNOWN_PLANE = "slice"
 """The plane of pictures: they do not tell theirs."""
@@ -53,7 +53,7 @@ class CaseFacts:
     def tumour(self) -> int:
         """Voxels of the whole tumour."""
         voxels = self.voxels or {}
-        return sum(count for tissue, count in voxels.items() if tissue not in (Tissue.BACKGROUND, Tissue.RC))
+        return sum(voxels.get(tissue, 0) for tissue in REGION_TISSUES[Region.WT])
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,8 +112,7 @@ def survey_case(case: Case, foreground: Literal["brain", "head"], cut_off: Mappi
 
 
 def _view(case: Case, foreground: Literal["brain", "head"]) -> _View:
-    (a, a_sign), (b, b_sign), (c, c_sign) = orientation(case.grid.affine)
-    axes, flips = (a, b, c), (a_sign < 0, b_sign < 0, c_sign < 0)
+    axes, flips = ras_order(case.grid.affine)
     image = reorient(case.image, axes, flips)
     labels = reorient(np.zeros(case.grid.shape, np.uint8) if case.labels is None else case.labels, axes, flips)
     inside = foreground_mask(image, foreground)
@@ -121,8 +120,8 @@ def _view(case: Case, foreground: Literal["brain", "head"]) -> _View:
     box = bounding_box(inside | (labels != 0)) or whole((x, y, z))
     inside = np.ascontiguousarray(inside[box.slices])
     normalised = zscore(np.ascontiguousarray(image[(slice(None), *box.slices)]), inside, zero_outside=False)
-    spacing = case.grid.spacing
-    return _View(normalised, inside, np.ascontiguousarray(labels[box.slices]), (spacing[a], spacing[b], spacing[c]))
+    r, a, s = (case.grid.spacing[axis] for axis in axes)
+    return _View(normalised, inside, np.ascontiguousarray(labels[box.slices]), (r, a, s))
 
 
 def _count_tissues(labels: LabelMap) -> dict[Tissue, int]:

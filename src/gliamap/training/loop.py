@@ -164,9 +164,11 @@ def _new_learner(job: Job, devices: Devices, *, with_weights: bool) -> Learner:
         return make_learner(model.to(devices.device), config)
     source = read_spec(job.source)
     if with_weights:
-        carry_over(model, spec, source=load_network(job.source, source), source_spec=source)
-    transferred, encoder = match(source, spec).names, PARTS[spec.network.name].encoder
-    return make_learner(model.to(devices.device), config, transferred=transferred, encoder=encoder)
+        transfer = carry_over(model, spec, source=load_network(job.source, source), source_spec=source)
+    else:
+        transfer = match(source, spec)
+    encoder = PARTS[spec.network.name].encoder
+    return make_learner(model.to(devices.device), config, transferred=transfer.names, encoder=encoder)
 
 
 class _Keeper:

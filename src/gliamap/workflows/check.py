@@ -154,8 +154,7 @@ def _free_name(name: str, taken: Mapping[str, DataSet]) -> str:
 def _jobs(name: str, data: DataSet, foreground: Foreground | None) -> Iterator[_Job]:
     expected = Expected(usual_modalities(data.cases), foreground=foreground)
     for files in data.cases:
-        plain = replace(files, modalities=dict(files.modalities), channels=dict(files.channels))  # these pickle
-        yield _Job(name, plain, expected, data.patients_known)
+        yield _Job(name, files, expected, data.patients_known)
 
 
 def _look(job: _Job) -> CheckedCase:

@@ -132,8 +132,7 @@ def _jobs(name: str, data: DataSet, options: ExploreOptions) -> Iterator[Job]:
             remedy="say --foreground brain or head",
         )
     for files in data.cases:
-        plain = replace(files, modalities=dict(files.modalities), channels=dict(files.channels))  # these pickle
-        yield Job(name, plain, foreground, data.patients_known)
+        yield Job(name, files, foreground, data.patients_known)
 
 
 def _called(job: Job, data_sets: Mapping[str, DataSet]) -> str:

@@ -18,6 +18,7 @@ from gliamap.labels import Region, Tissue, get_convention
 from gliamap.report.figures import MODALITY_TITLES, preferred_modality
 from gliamap.report.patch_sheet import COLUMNS, PatchGroup, PatchItem, draw_patch_sheet
 from gliamap.report.planes import display_window
+from gliamap.survey.cohort import digits
 from gliamap.volume import Unit
 
 MOSTLY = 0.5
@@ -96,8 +97,8 @@ def draw_examples(store: Path, path: Path, info: PatchTableInfo, out: Path) -> N
 
 
 def lesion_words(size: float, unit: Unit) -> str:
-    """The size of a lesion for readers: three digits of mL, or whole pixels."""
-    return f"{size:,.0f} px" if unit == "px" else f"{size:.3g} mL"
+    """The size of a lesion for readers."""
+    return f"{digits(size)} {'px' if unit == 'px' else 'mL'}"
 
 
 def _percentiles(values: Any, percent: tuple[int, ...]) -> tuple[float, ...]:

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 import gliamap
 from gliamap.config import (
+    OF_THE_MACHINE,
     InputConfig,
     ModelSpec,
     NetConfig,
@@ -39,8 +40,8 @@ from gliamap.workflows.unchanged import changes, check_unchanged
 
 logger = logging.getLogger(__name__)
 
-_FREE = frozenset({"train.workers", "train.save_every_minutes", "train.micro_batch"})
-"""Settings that may change on resuming: they do not change the result, a micro-batch hardly (see ``TrainConfig``)."""
+_FREE = frozenset(f"train.{name}" for name in OF_THE_MACHINE)
+"""Settings that may change on resuming."""
 
 _KINDS: Mapping[str, type[Settings]] = {
     "train": TrainConfig,

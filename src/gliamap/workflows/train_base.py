@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from gliamap.config import OF_THE_MACHINE
 from gliamap.errors import ConfigError
 from gliamap.io.store import read_store
 from gliamap.recipes.recipe import Recipe, base_of
@@ -23,8 +24,6 @@ from gliamap.workflows.train_settings import TrainOptions, full_settings
 
 BASE = "base"
 """The folder in a run's where the base of its recipe is trained."""
-
-_OF_THE_MACHINE = ("workers", "micro_batch", "save_every_minutes")
 
 
 def find_base(store: Path, run: Path, options: TrainOptions, *, resume: bool) -> TrainOptions | None:
@@ -56,7 +55,7 @@ def find_base(store: Path, run: Path, options: TrainOptions, *, resume: bool) ->
 def base_options(base: Recipe, options: TrainOptions) -> TrainOptions:
     """What trains the ``base`` of ``options``: with their seed and division, on their machine."""
     shared = options.model_dump(include={"split", "split_file", "leaky", "track"})
-    machine = {name: options.config[name] for name in _OF_THE_MACHINE if name in options.config}
+    machine = {name: options.config[name] for name in OF_THE_MACHINE if name in options.config}
     config = machine | base.config | {"seed": options.config.get("seed", 0)}
     return TrainOptions.model_validate(base.model_dump() | shared | {"config": config})
 

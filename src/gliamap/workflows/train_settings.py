@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gliamap.boxes import Shape
-from gliamap.config import ModelSpec, NetConfig, TrainConfig, WindowConfig
+from gliamap.config import FREELY_CHOSEN, ModelSpec, NetConfig, TrainConfig, WindowConfig
 from gliamap.errors import ConfigError
 from gliamap.io.checkpoint import read_spec, resolve_model
 from gliamap.io.store import StoreInfo
@@ -19,8 +19,6 @@ from gliamap.sources.splits import SplitOptions
 from gliamap.workflows.failures import plain_settings
 from gliamap.workflows.run_record import versions
 from gliamap.workflows.tracking import TrackerName
-
-_FREE = ("balance", "foreground_share")  # settings of patches that are chosen freely
 
 
 class TrainOptions(Recipe):
@@ -89,8 +87,8 @@ def _check_drawing(options: TrainOptions) -> None:
             remedy="say --stride as well, or --patches with a table of gliamap patches",
         )
     # A recipe that states the defaults, as full ones do, asks for nothing that a table cannot give.
-    usual = {name: TrainConfig.model_fields[name].default for name in _FREE}
-    chosen = [name for name in _FREE if options.config.get(name, usual[name]) != usual[name]]
+    usual = {name: TrainConfig.model_fields[name].default for name in FREELY_CHOSEN}
+    chosen = [name for name in FREELY_CHOSEN if options.config.get(name, usual[name]) != usual[name]]
     if options.stride is not None and chosen:
         raise ConfigError(
             "patches of a patch table are drawn by their ratio alone",
