@@ -92,6 +92,36 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
                 "strong": ["--recipe strong --patch 128 128 1 --steps 1000"],
             },
         ),
+        "recipes-brats": Experiment(
+            "recipes, brats21 and brats23",
+            ("brats21", "brats23"),
+            "--spacing 1.5 1.5 1.5",
+            "",
+            {
+                "brats-3d": ["--recipe brats-3d --steps 750"],
+                "unet-classic": ["--recipe unet-classic --steps 700"],
+                "brats-slices": ["--recipe brats-slices"],
+            },
+            folds=(3,),
+        ),
+        "recipes-figshare": Experiment(
+            "recipes, figshare-t1c",
+            ("figshare-t1c",),
+            "--spacing 2 2 1",
+            "--closed-fold 3",
+            {"t1c-binary": ["--recipe t1c-binary"]},
+        ),
+        "recipes-msd": Experiment(
+            "recipes, msd-t1gd-2d",
+            ("msd-t1gd-2d",),
+            "",
+            "--closed-fold 4",
+            {
+                "patches-transfer": ["--recipe patches-transfer"],
+                "unet-classic": ["--recipe unet-classic"],
+                "msd-t1gd": ["--recipe msd-t1gd"],
+            },
+        ),
         "slices-brats": Experiment(
             "one modality or four, axial slices of BraTS",
             ("brats21", "brats23"),

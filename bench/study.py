@@ -37,6 +37,9 @@ from gliamap.workflows.evaluate import EvaluateOptions, evaluate
 
 Row = dict[str, Any]
 
+_OF_CASE = ("case_id", "patient_id", "dice", "further")
+"""What a case's line holds, in this order. Results of long ago have nothing further."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -105,7 +108,11 @@ def score(experiment: Experiment, run: Run, data: Path) -> list[Row]:
         call([*words, "--no-pictures", "--overwrite"], run.folder / "log.txt")
         for scored in evaluate(masks, data / name, options=EvaluateOptions(cases=cases)).cases:
             dice = {region.value: round(found.dice, 5) for region, found in scored.score.regions.items()}
-            rows.append({"case_id": scored.case_id, "patient_id": scored.patient_id, "dice": dice})
+            whole = next(iter(scored.score.regions.values()))
+            further = {"accuracy": round(whole.accuracy, 5)}
+            if scored.score.mean_iou is not None:
+                further["mean_iou"] = round(scored.score.mean_iou, 5)
+            rows.append({"case_id": scored.case_id, "patient_id": scored.patient_id, "dice": dice, "further": further})
     return rows
 
 
@@ -159,6 +166,7 @@ def summary_of(experiment: Experiment, rows: Sequence[Row]) -> list[Row]:
                 "core_minutes": round(fmean(_minutes(row) for row in own), 1),
                 "peak_mib": round(max(stage["peak_mib"] for row in own for stage in row["stages"])),
                 "dice": {region: _estimate(dice, region) for region in regions},
+                "further": _further(own),
                 "each_seed": {
                     region: [round(_mean(_by_case(own, [seed]), region), 4) for seed in seeds] for region in regions
                 },
@@ -201,6 +209,16 @@ def _gain(after: Scores, before: Scores) -> Row:
     return {region: _estimate(more, region) for region in regions}
 
 
+def _further(rows: Sequence[Row]) -> Row:
+    """Mean IoU and the accuracy of the outermost region, over patients; nothing where they were not kept."""
+    cases = [case for row in rows for case in row["cases"]]
+    found = {}
+    for name in ("mean_iou", "accuracy"):
+        if all(name in case.get("further", ()) for case in cases):
+            found[name] = round(estimate((case["patient_id"], case["further"][name]) for case in cases).mean or 0.0, 5)
+    return found
+
+
 def _minutes(row: Row) -> float:
     return float(sum(stage["cpu_seconds"] for stage in row["stages"]) / 60)
 
@@ -210,7 +228,7 @@ def as_text(head: Row, rows: Sequence[Row]) -> str:
     lines = []
     for row in rows:
         lines += [json.dumps({name: value for name, value in row.items() if name != "cases"})]
-        lines += [json.dumps([case["case_id"], case["patient_id"], case["dice"]]) for case in row["cases"]]
+        lines += [json.dumps([case[name] for name in _OF_CASE if name in case]) for case in row["cases"]]
     return json.dumps(head, indent=1).removesuffix("\n}") + ',\n "scores": [\n' + ",\n".join(lines) + "\n ]\n}\n"
 
 
@@ -226,7 +244,7 @@ def rows_in(path: Path, experiment: Experiment) -> list[Row]:
         if isinstance(line, dict):
             rows.append(line | {"cases": []})
         else:
-            rows[-1]["cases"].append(dict(zip(("case_id", "patient_id", "dice"), line, strict=True)))
+            rows[-1]["cases"].append(dict(zip(_OF_CASE, line, strict=False)))
     return [row for row in rows if row["options"] == list(experiment.arms.get(row["arm"], ()))]
 
 

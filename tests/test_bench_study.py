@@ -83,6 +83,23 @@ def test_the_table_says_what_is_missing(study: ModuleType) -> None:
     assert "| y | Dice |" in text and "not run" in text
 
 
+def test_recipes_stand_in_one_table_with_costs_and_further_figures(study: ModuleType) -> None:
+    one = row("plain", 0, {"a-1": 0.2, "b-1": 0.4}, minutes=3)
+    for case, iou in zip(one["cases"], (0.5, 0.7), strict=True):
+        case["further"] = {"accuracy": 0.9, "mean_iou": iou}
+    result = {
+        "data": ["d"],
+        "arms": study.summary_of(experiment(study), [one]),
+        "common": "--closed-fold 3",
+        "machine": "m",
+        "commit": "c" * 40,
+    }
+    rows = [line.split(" | ") for line in tables.recipes_table([("x", result), ("y", None)]).splitlines()[2:4]]
+    recipe = ["| plain", "d", "`--steps 5 --closed-fold 3`", "5", "3.0", "30"]
+    assert rows[0] == [*recipe, "0.300 [0.200, 0.400]", "-", "-", "0.600", "0.900", "2 |"]
+    assert rows[1] == ["| y", *["not run"] * 10, "not run |"]
+
+
 def test_what_was_written_is_not_done_again_unless_it_was_something_else(study: ModuleType, tmp_path: Path) -> None:
     out, wanted = tmp_path / "out.json", experiment(study)
     rows = [row("plain", 0, {"a-1": 0.2, "b-1": 0.4}), row("two", 0, {"a-1": 0.4}, stages=2)]

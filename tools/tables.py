@@ -308,8 +308,36 @@ def _arms_of(name: str, result: Result | None) -> str:
     foot = f"{cases['cases']} cases of {cases['patients']} patients; options of all: `{shared}`. "
     if result["runs"] < result["runs_wanted"]:
         foot += f"{result['runs']} of {result['runs_wanted']} runs. "
-    commits = ", ".join(f"`{commit[:10]}`" for commit in result["commit"].split())
-    return markdown(head, rows) + f"\n{foot}Commit {commits} on {result['machine']}.\n"
+    return markdown(head, rows) + f"\n{foot}{commits_of(result).capitalize()} on {result['machine']}.\n"
+
+
+def recipes_table(loaded: Loaded) -> str:
+    """Each arm with its options, its cost and its scores: of things that do not compare, in one table."""
+    head = ["Recipe", "Data", "Options", "Steps", "Core minutes", "Peak MiB", *(f"Dice {region}" for region in REGIONS)]
+    head += ["mean IoU", "Accuracy WT", "Cases"]
+    rows, foot = [], []
+    for name, result in loaded:
+        if result is None:
+            rows.append([name, *[NOT_RUN] * (len(head) - 1)])
+            continue
+        data = ", ".join(result["data"])
+        for arm in result["arms"]:
+            dice = [estimate_cell(arm["dice"][region], 3) if region in arm["dice"] else NOTHING for region in REGIONS]
+            further = [f"{arm['further'][one]:.3f}" if one in arm["further"] else NOTHING for one in _FURTHER]
+            options = " ".join(filter(None, (*arm["options"], result["common"])))
+            cost = ["+".join(map(str, arm["steps"])), f"{arm['core_minutes']:.1f}", str(arm["peak_mib"])]
+            cases = str(next(iter(arm["dice"].values()))["cases"])
+            rows.append([arm["arm"], data, f"`{options}`", *cost, *dice, *further, cases])
+        foot.append(f"{data}: {commits_of(result)} on {result['machine']}")
+    return markdown(head, rows) + "\n" + "".join(f"{line}.\n" for line in foot)
+
+
+_FURTHER = ("mean_iou", "accuracy")
+
+
+def commits_of(result: Result) -> str:
+    """The commits that a result was made with."""
+    return "commit " + ", ".join(f"`{commit[:10]}`" for commit in result["commit"].split())
 
 
 KINDS: dict[str, Callable[[Loaded], str]] = {
@@ -325,6 +353,7 @@ KINDS: dict[str, Callable[[Loaded], str]] = {
     "modalities": modalities_table,
     "processes": processes_table,
     "arms": arms_table,
+    "recipes": recipes_table,
 }
 
 
