@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -18,6 +17,10 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any, Literal
+
+from gliamap.workflows.machine import machine
+
+__all__ = ["CASE_SHAPE", "ROOT", "anonymous_mib", "commit", "machine"]
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL_CASE = "brats21/BraTS2021_00006"
@@ -29,19 +32,6 @@ Figure = dict[str, Any]
 def figure(title: str, value: float, unit: str) -> Figure:
     """One measured figure, rounded to three significant digits."""
     return {"title": title, "value": float(f"{value:.3g}"), "unit": unit}
-
-
-def machine() -> str:
-    """Processor, cores and memory in words; nothing that names the machine."""
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        names = [
-            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
-        ]
-        model = names[0] if names else model
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{model}, {len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB, Python {platform.python_version()}"
 
 
 def commit() -> str:

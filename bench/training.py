@@ -35,7 +35,8 @@ from gliamap.boxes import Shape
 from gliamap.case import Case, CaseFiles, CaseIdentity
 from gliamap.config import ModelSpec, NetConfig, OutputConfig, PrepConfig, TrainConfig, WindowConfig
 from gliamap.io.store import StoreInfo, case_folder, entry_of, read_store, write_case, write_store
-from gliamap.losses import deeply_supervised
+from gliamap.losses.named import deeply_supervised
+from gliamap.losses.target import Target
 from gliamap.nets.zoo import build_network, heads
 from gliamap.prep.pipeline import prepare
 from gliamap.recipes.named import find_recipe
@@ -234,7 +235,7 @@ class BareLoop:
         optimiser.zero_grad(set_to_none=True)
         with torch.autocast("cpu", torch.bfloat16, enabled=self._config.precision == "bf16"):
             levels = heads(model(self._image), self._spec.network)
-        torch.autograd.backward(deeply_supervised(levels, self._target, self._spec.output.kind))
+        torch.autograd.backward(deeply_supervised(levels, Target(self._target), self._spec.output.kind))
         nn.utils.clip_grad_norm_(model.parameters(), self._config.clip_norm)
         optimiser.step()
         update_average(self._learner.average, model, 1000, self._config.ema_decay)

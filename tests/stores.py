@@ -11,7 +11,9 @@ import numpy as np
 from gliamap.case import Case, CaseFiles, CaseIdentity
 from gliamap.config import OutputConfig, PrepConfig
 from gliamap.io.soft import write_soft
-from gliamap.io.store import StoreEntry, entry_of, read_case, write_case
+from gliamap.io.store import StoreEntry, entry_of, read_case, write_case, write_distances
+from gliamap.labels import Region, region_mask
+from gliamap.prep.distances import signed_distances
 from gliamap.prep.pipeline import prepare
 from gliamap.sampling.dataset import encode_target
 from make import KINDS, MODALITIES, case, grid
@@ -51,3 +53,13 @@ def write_certain_teachers(folder: Path, store: Store) -> Path:
         masks = encode_target(labels, OutputConfig(kind="regions", convention="brats2021"))
         write_soft(folder, entry.case_id, masks.astype(np.float32))
     return folder
+
+
+def add_distances(store: Store) -> Store:
+    """Write the signed distances of every case and region; returns ``store``."""
+    for entry in store[1]:
+        case = read_case(store[0], entry.case_id)
+        labels = np.asarray(case.labels)
+        maps = {region: signed_distances(region_mask(labels, region), case.record.spacing) for region in Region}
+        write_distances(store[0], entry.case_id, maps)
+    return store

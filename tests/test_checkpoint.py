@@ -128,7 +128,7 @@ def test_a_damaged_spec_is_refused(tmp_path: Path) -> None:
         read_spec(tmp_path)
 
 
-@pytest.mark.parametrize("where", ["write_model", "_sha256", "write_json"])
+@pytest.mark.parametrize("where", ["write_model", "file_sha256", "write_json"])
 def test_an_interruption_leaves_the_checkpoint_of_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:

@@ -70,13 +70,14 @@ def test_an_empty_case_found_empty_is_perfect() -> None:
     assert score.mean_iou == 1
     for region in ALL:
         found = score.regions[region]
-        assert (found.dice, found.sensitivity, found.precision, found.hd95) == (1, 1, 1, 0)
+        assert (found.dice, found.sensitivity, found.precision, found.hd95, found.surface_dice) == (1, 1, 1, 0, 1)
         assert (found.volume_difference, found.volume_difference_percent) == (0, 0)
 
 
 def test_a_false_alarm_is_a_complete_miss() -> None:
     found = score_case(TUMOUR, NOTHING, GRID, ALL).regions[Region.ET]
     assert (found.dice, found.sensitivity, found.hd95, found.volume_difference_percent) == (0, 0, 374, None)
+    assert found.surface_dice == 0
 
 
 def test_an_image_is_measured_in_pixels() -> None:
@@ -85,6 +86,8 @@ def test_an_image_is_measured_in_pixels() -> None:
     found = score_case(np.roll(reference, 3, axis=0), reference, image_grid((30, 40, 1)), (Region.WT,))
     assert found.unit == "px"
     assert (found.regions[Region.WT].hd95, found.regions[Region.WT].reference_volume) == (3, 16)
+    shifted = score_case(np.roll(reference, 1, axis=0), reference, image_grid((30, 40, 1)), (Region.WT,))
+    assert shifted.regions[Region.WT].surface_dice == 1 > found.regions[Region.WT].surface_dice > 0
     missed = score_case(np.zeros_like(reference), reference, image_grid((30, 40, 1)), (Region.WT,))
     assert missed.regions[Region.WT].hd95 == 50  # the diagonal of 30 x 40
 
@@ -96,7 +99,7 @@ def test_a_missing_prediction_has_the_worst_of_everything(reference: LabelMap) -
     assert score.mean_iou == 0
     for found in score.regions.values():
         figures = (found.dice, found.iou, found.sensitivity, found.specificity, found.precision, found.accuracy)
-        assert figures == (0,) * 6
+        assert figures == (0,) * 6 and found.surface_dice == 0
         assert (found.hd95, found.predicted_volume, found.volume_difference) == (374, None, None)
     assert score.regions[Region.WT].counts.fn == np.count_nonzero(reference)
 

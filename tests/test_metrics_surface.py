@@ -17,11 +17,24 @@ from numpy.typing import NDArray
 from gliamap.boxes import Shape
 from gliamap.io.nifti import read_labels
 from gliamap.labels import Region, get_convention, to_tissue
-from gliamap.metrics.surface import _areas, _lengths, hd95
+from gliamap.metrics import surface
+from gliamap.metrics.surface import TOLERANCE, _areas, _lengths, surface_distances
 from gliamap.scoring.score import score_case
 
 UNIT = (1.0, 1.0, 1.0)
 WORST = 374.0
+
+
+def hd95(a: NDArray[np.bool_], b: NDArray[np.bool_], *, spacing: tuple[float, float, float], worst: float) -> float:
+    """HD95 of two masks."""
+    return surface.hd95(surface_distances(a, b, spacing), worst=worst)
+
+
+def surface_dice(
+    a: NDArray[np.bool_], b: NDArray[np.bool_], *, spacing: tuple[float, float, float] = UNIT, tolerance: float = 1.0
+) -> float:
+    """Surface Dice of two masks."""
+    return surface.surface_dice(surface_distances(a, b, spacing), tolerance=tolerance)
 
 
 def box(shape: Shape, start: Shape, stop: Shape) -> NDArray[np.bool_]:
@@ -157,6 +170,88 @@ def test_symmetric_bounded_and_blind_to_flips(
     for axis in range(3):
         flipped = hd95(np.flip(a, axis), np.flip(b, axis), spacing=spacing, worst=WORST)
         assert flipped == pytest.approx(found)
+
+
+def test_surface_dice_of_a_shifted_square_by_eye() -> None:
+    # A square of 6x6 pixels and one of 7 columns. Each outline has 4 corners; sides have 5 or 6 elements of length 1.
+    a, b = box((12, 12, 1), (2, 2, 0), (8, 8, 1)), box((12, 12, 1), (2, 2, 0), (9, 8, 1))
+    corner = sqrt(2) / 2
+    first, second = 4 * 5 + 4 * corner, 2 * 5 + 2 * 6 + 4 * corner
+    assert surface_dice(a, b, tolerance=1) == 1
+    # At no tolerance the first lacks its right side, whose corners lie on the longer sides of the second; the second
+    # lacks its right side and the two corners there.
+    near = (first - 5) + (second - 5 - 2 * corner)
+    assert surface_dice(a, b, tolerance=0) == pytest.approx(near / (first + second))
+    assert surface_dice(a, b, spacing=(2, 1, 1), tolerance=1) < 1
+
+
+def test_surface_dice_of_equal_empty_and_far_masks() -> None:
+    cube, nothing = box((6, 6, 6), (1, 1, 1), (4, 4, 4)), np.zeros((6, 6, 6), bool)
+    assert surface_dice(cube, cube, tolerance=0) == surface_dice(nothing, nothing) == 1
+    assert surface_dice(cube, nothing) == surface_dice(nothing, cube) == 0
+    assert surface_dice(box((30, 5, 5), (0, 0, 0), (3, 5, 5)), box((30, 5, 5), (20, 0, 0), (23, 5, 5))) == 0
+
+
+def test_a_surface_one_voxel_away_is_within_a_tolerance_of_one_whatever_the_header_rounds() -> None:
+    inner, outer = box((9, 9, 9), (2, 2, 2), (6, 6, 6)), box((9, 9, 9), (2, 2, 2), (7, 6, 6))
+    assert TOLERANCE == 1
+    for step in (1.0, 1.0000002, 0.9999999):
+        assert surface_dice(inner, outer, spacing=(step, step, step)) == 1
+    assert surface_dice(inner, outer, spacing=(1.001, 1, 1)) < 1
+
+
+def elements_of(mask: NDArray[np.bool_], spacing: tuple[float, float, float]) -> list[tuple[tuple[float, ...], float]]:
+    """Place and size of every surface element, corner by corner; in a slice from the contour's own geometry."""
+    flat = mask.shape[2] == 1
+    padded = np.pad(mask, [(1, 1), (1, 1), (0, 0) if flat else (1, 1)])
+    dx, dy, _ = spacing
+    found = []
+    for x, y, z in np.ndindex(*(n - 1 for n in padded.shape[:2]), 1 if flat else padded.shape[2] - 1):
+        if flat:
+            (a, b), (c, d) = padded[x : x + 2, y : y + 2, 0].tolist()
+            number, corner = a + b + c + d, hypot(dx / 2, dy / 2)
+            straight = dy if a == b else dx
+            size = 0 if number in (0, 4) else corner if number in (1, 3) else 2 * corner if a == d else straight
+        else:
+            bits = padded[x : x + 2, y : y + 2, z : z + 2].ravel()
+            size = float(_areas(spacing)[sum(1 << i for i in np.flatnonzero(bits).tolist())])
+        if size:
+            found.append((tuple(n * s for n, s in zip((x, y, z), spacing, strict=True)), size))
+    return found
+
+
+def by_brute_force(
+    a: NDArray[np.bool_], b: NDArray[np.bool_], spacing: tuple[float, float, float], limit: float
+) -> float:
+    """Surface Dice as its definition reads, every element against every other."""
+    one, other = elements_of(a, spacing), elements_of(b, spacing)
+    if not one or not other:
+        return float(not one and not other)
+    near = 0.0
+    for source, target in ((one, other), (other, one)):
+        places = np.array([place for place, _ in target])
+        near += sum(size for place, size in source if np.linalg.norm(places - place, axis=1).min() <= limit)
+    return near / sum(size for _, size in one + other)
+
+
+@given(masks, st.sampled_from([UNIT, (0.5, 1.25, 3.0)]), st.sampled_from([0.25, 1.1, 2.6]))
+def test_surface_dice_equals_its_definition(
+    pair: tuple[NDArray[np.bool_], NDArray[np.bool_]], spacing: tuple[float, float, float], tolerance: float
+) -> None:
+    a, b = pair
+    found = surface_dice(a, b, spacing=spacing, tolerance=tolerance)
+    assert found == pytest.approx(by_brute_force(a, b, spacing, tolerance), abs=1e-9)
+    assert 0 <= found <= 1 and found == pytest.approx(surface_dice(b, a, spacing=spacing, tolerance=tolerance))
+    assert surface_dice(a, b, spacing=spacing, tolerance=tolerance + 1) >= found - 1e-9
+
+
+def test_both_figures_come_from_one_measurement() -> None:
+    a, b = box((9, 9, 9), (1, 1, 1), (4, 4, 4)), box((9, 9, 9), (2, 1, 1), (6, 4, 5))
+    found = surface_distances(a, b, (1.0, 2.0, 3.0))
+    for elements in (found.prediction, found.reference):
+        assert (np.diff(elements.distances) >= 0).all() and elements.sizes.shape == elements.distances.shape
+    apart = surface_distances(a, np.zeros_like(a), UNIT)
+    assert np.isinf(apart.prediction.distances).all() and apart.reference.empty and not apart.prediction.empty
 
 
 def golden_pairs(data_root: Path) -> list[dict[str, Any]]:

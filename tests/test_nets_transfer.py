@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +13,8 @@ import tiny
 from gliamap.config import InputConfig, ModelSpec, NetConfig, OutputConfig, PrepConfig
 from gliamap.io.tensors import named_tensors
 from gliamap.nets.transfer import Transfer, carry_over, match
-from gliamap.nets.zoo import DEEP_SUPERVISION, NETWORKS, build_network
+from gliamap.nets.zoo import build_network
+from members import Member, every_network
 
 MODALITIES = ("t1", "t1c", "t2", "flair")
 
@@ -51,15 +51,35 @@ def names(tensors: Any) -> list[str]:
     return [tensor.name for tensor in tensors]
 
 
-@pytest.mark.parametrize("name", [*NETWORKS])
-@pytest.mark.parametrize("dims", [2, 3])
-def test_the_same_network_is_taken_whole(name: str, dims: int) -> None:
-    spec = spec_of(name=name, dims=dims, widths=(4, 6, 8), deep_supervision=name in DEEP_SUPERVISION)
+def spec_with(member: Member, modalities: tuple[str, ...], convention: str) -> ModelSpec:
+    outputs = len(OutputConfig(kind="regions", convention=convention).channels)
+    config = member.config(inputs=len(modalities), outputs=outputs)
+    return spec_of(modalities, convention=convention, **config.model_dump(exclude={"in_channels", "out_channels"}))
+
+
+@every_network
+def test_the_same_network_is_taken_whole(member: Member) -> None:
+    spec = spec_with(member, MODALITIES, "brats2021")
     transfer, old, new, model = carried(spec, spec)
     assert names(transfer.taken) == list(old) and transfer.names == set(old)
     assert transfer.adapted == transfer.new == ()
     assert all(torch.equal(old[name], new[name]) for name in old)
-    assert len(old) == len(list(model.named_parameters()))  # none twice, none left out
+    assert set(old) == {name for name, _ in [*model.named_parameters(), *model.named_buffers()]}  # none left out
+
+
+@every_network
+def test_every_network_goes_on_where_it_was_with_more_modalities_and_regions(member: Member) -> None:
+    """Whatever sees the input is adapted: the same image in all modalities, and WT is what it was, TC and ET too."""
+    source, spec = spec_with(member, ("t1c",), "binary"), spec_with(member, MODALITIES, "brats2021")
+    transfer, old, _, model = carried(source, spec)
+    assert not transfer.new
+    before = build_network(source.network)
+    for name, tensor in named_tensors(before).items():
+        tensor.data = old[name].data
+    x = member.image()[:, :1]
+    with torch.inference_mode():
+        whole = before.eval()(x)
+        assert torch.allclose(model.eval()(x.expand(-1, 4, *x.shape[2:])), whole.expand(-1, 3, *x.shape[2:]), atol=1e-3)
 
 
 def test_one_modality_becomes_four() -> None:

@@ -15,17 +15,25 @@ import tiny
 from gliamap.config import AugmentConfig, PrepConfig, TrainConfig
 from gliamap.errors import ConfigError, FileError
 from gliamap.io.store import StoreInfo, read_store
-from gliamap.recipes.field import brats_3d, brats_slices, msd_t1gd, patches_transfer, t1c_binary, unet_classic
+from gliamap.recipes.field import (
+    brats_3d,
+    brats_slices,
+    msd_t1gd,
+    patches_transfer,
+    t1c_binary,
+    t1c_boundary,
+    unet_classic,
+)
 from gliamap.recipes.named import MAX_FILE_BYTES, RECIPES, find_recipe, write_recipe
 from gliamap.recipes.recipe import Recipe, base_of
 from gliamap.sources.splits import SplitOptions
 from gliamap.training.loop import Job, check_job
-from gliamap.workflows.prepare import prepare
+from gliamap.workflows.prepare import PrepareOptions, prepare
 from gliamap.workflows.run_record import is_finished
 from gliamap.workflows.train import TrainOptions, train
 from gliamap.workflows.train_settings import full_settings
 
-FIELD = (patches_transfer, brats_slices, msd_t1gd, unet_classic, t1c_binary, brats_3d)
+FIELD = (patches_transfer, brats_slices, msd_t1gd, unet_classic, t1c_binary, t1c_boundary, brats_3d)
 OF_THE_MACHINE = {"seed", "workers", "micro_batch", "save_every_minutes"}
 UNSAID = {
     "patches-transfer": {"patch"},
@@ -34,6 +42,7 @@ UNSAID = {
     "msd-t1gd": set[str](),
     "unet-classic": {"patch", "batch"},
     "t1c-binary": {"patch"},
+    "t1c-boundary": {"patch"},
     "brats-3d": {"patch"},
 }
 """What the recipes of the field leave to the data."""
@@ -41,15 +50,17 @@ UNSAID = {
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two prepared phantoms."""
-    return tiny.write_store(tmp_path_factory.mktemp("phantoms"), 2)
+    """Two prepared phantoms, with distances."""
+    root = tmp_path_factory.mktemp("phantoms")
+    prepare([tiny.write_set(root / "scans", 2)], root / "store", options=PrepareOptions(distances=True))
+    return root / "store"
 
 
 @pytest.fixture(scope="module")
 def slices(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three prepared pairs of image and mask."""
+    """Three prepared pairs of image and mask, with distances."""
     root = tmp_path_factory.mktemp("pairs")
-    prepare([make.write_pairs(root / "pairs")], root / "store")
+    prepare([make.write_pairs(root / "pairs")], root / "store", options=PrepareOptions(distances=True))
     return root / "store"
 
 
@@ -147,10 +158,12 @@ def test_the_default_is_what_a_training_does_without_a_recipe(info: StoreInfo) -
 def test_what_the_recipes_are_for(info: StoreInfo) -> None:
     planned = {name: full_settings(info, options(recipe), "run") for name, recipe in RECIPES.items()}
     assert {name: spec.network.dims for name, (spec, _) in planned.items() if spec.network.dims == 2}.keys() == {
-        *("patches-transfer", "brats-slices", "msd-t1gd", "t1c-binary")
+        *("patches-transfer", "brats-slices", "msd-t1gd", "t1c-binary", "t1c-boundary")
     }
     assert planned["msd-t1gd"][0].output.channels == ("background", "NCR", "ED", "ET")
     assert planned["t1c-binary"][0].output.channels == ("WT",)
+    plain, boundary = planned["t1c-binary"], planned["t1c-boundary"]
+    assert boundary == (plain[0], plain[1].model_copy(update={"loss": "boundary"}))
     assert planned["brats-slices"][1].loss == "tversky" and planned["brats-3d"][1].loss == "dice-ce"
     assert planned["brats-3d"][0].network.deep_supervision and not planned["unet-classic"][0].network.deep_supervision
     assert planned["strong"][1].augment.elastic > 0 and planned["strong"][1].augment.flip

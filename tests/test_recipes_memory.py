@@ -17,7 +17,8 @@ from gliamap.recipes.memory import FACTOR, PROGRAM_BYTES, training_memory
 STEPS = """
 import copy, json, resource, sys, torch
 from gliamap.config import NetConfig, TrainConfig
-from gliamap.losses import deeply_supervised
+from gliamap.losses.named import deeply_supervised
+from gliamap.losses.target import Target
 from gliamap.nets.zoo import build_network, heads
 from gliamap.training.optim import make_optimiser, update_average
 
@@ -32,7 +33,7 @@ for step in range(2):
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
         levels = heads(model(image), network)
     optimiser.zero_grad(set_to_none=True)
-    deeply_supervised(levels, target, "regions").backward()
+    deeply_supervised(levels, Target(target), "regions").backward()
     optimiser.step()
     update_average(average, model, step, 0.999)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gliamap.boxes import Shape
 from gliamap.config import NetConfig, PrepConfig
 from gliamap.errors import ConfigError
+from gliamap.nets.zoo import NETWORKS, build_network, size_divisor
 from gliamap.recipes.facts import CaseFacts, DataFacts, Spacing, Tails
 from gliamap.recipes.memory import training_memory
 from gliamap.recipes.named import RECIPES
@@ -177,6 +179,27 @@ def test_a_recipe_to_start_from_keeps_its_settings() -> None:
     one = replace(BRATS, prep=PrepConfig(modalities=("t1c",)))
     with pytest.raises(ConfigError, match="t1c is the only modality"):
         propose(one, 8 * GB, base=RECIPES["any-modality"])
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("data", [BRATS, facts((60, 50, 1))])
+def test_every_network_gets_sizes_that_fit_it(name: str, data: DataFacts) -> None:
+    found = propose(data, 8 * GB, base=Recipe(network=name))
+    dims, widths, (patch, _, _) = found.recipe.dims, found.recipe.widths, config(found)
+    assert dims == (2 if data.slices or 3 not in NETWORKS[name].widths else 3)
+    sized = patch if NETWORKS[name].sized else None
+    net = NetConfig(name=name, dims=dims, in_channels=4, out_channels=3, widths=widths or (), input_size=sized)
+    assert all(n % size_divisor(net) == 0 for n in patch[:dims])
+    with torch.device("meta"):
+        model = build_network(net).eval()
+        assert model(torch.zeros(1, 4, *patch[:dims])).shape == (1, 3, *patch[:dims])
+
+
+def test_a_network_for_slices_makes_slices_of_volumes() -> None:
+    found = propose(BRATS, 8 * GB, base=Recipe(network="swin-unet"))
+    assert found.recipe.reasons["network"] == "the network swin-unet is for slices"
+    with pytest.raises(ConfigError, match="'swin-unet' is not for 3D"):
+        propose(BRATS, 8 * GB, base=Recipe(network="swin-unet", dims=3))
 
 
 @settings(max_examples=60, deadline=None)

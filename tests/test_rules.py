@@ -35,6 +35,7 @@ def offences_in(text: str, room: str = "io") -> list[str]:
         ("import pickle", "imports pickle"),
         ("from torch import load", "imports from torch what unpickles"),
         ("import torch\ntorch.load('x')", "torch.load pickles"),
+        ("import torch\ntorch.load('x', weights_only=False)", "torch.load pickles"),
         ("import numpy as np\nnp.load('x', allow_pickle=True)", "allow_pickle is not False"),
     ],
 )
@@ -47,6 +48,7 @@ def test_what_is_allowed_passes() -> None:
     assert offences_in("def f():\n" + "    x = 1\n" * 59) == []
     assert offences_in("def verb(a, b, c, d, e, f, g):\n    import torch", room="cli") == []
     assert offences_in("import numpy as np\nnp.load('x', allow_pickle=False)") == []
+    assert offences_in("import torch\ntorch.load('x', weights_only=True)") == []
 
 
 def test_self_is_no_parameter() -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gliamap.boxes import Shape
 from gliamap.config import AugmentConfig
+from gliamap.prep.distances import signed_distances
 from gliamap.sampling.artefacts import (
     Artefact,
     add_artefact,
@@ -23,7 +24,7 @@ from gliamap.sampling.artefacts import (
     draw_motion,
     draw_spikes,
 )
-from gliamap.sampling.augment import Augmentation, apply_augmentation, draw_augmentation
+from gliamap.sampling.augment import Augmentation, apply_augmentation, draw_augmentation, move_distances
 
 ALWAYS = AugmentConfig(affine=1, intensity=1, gamma=1, noise=1, bias=1)
 NEVER = AugmentConfig(flip=False, affine=0, intensity=0, gamma=0, noise=0, bias=0)
@@ -286,6 +287,31 @@ def test_teachers_are_flipped_like_labels_and_given_back_as_they_were_otherwise(
     assert out[2] is not None
     assert torch.equal(out[2], soft.flip([1, 3]))
     assert apply_augmentation(image, labels, NOTHING)[2] is None
+
+
+@pytest.mark.parametrize("patch", PATCHES)
+@pytest.mark.parametrize("seed", range(6))
+def test_distances_stay_on_the_labels_and_are_positive_beyond_the_patch(patch: Shape, seed: int) -> None:
+    labels = sphere(patch, 5, offset=(4, -3, 2))
+    labels[0] = 1  # at the edge of the patch, too: beyond it is background all the same
+    distances = torch.from_numpy(signed_distances(labels.numpy() > 0, (1, 1, 1)).astype(np.float32))[None]
+    before = distances.clone()
+    drawn = draw(seed, NEVER.model_copy(update={"flip": True, "affine": 1.0, "elastic": 1.0}), patch)
+    moved = move_distances(distances, drawn)
+    _, turned, inside = apply_augmentation(torch.ones(1, *patch), labels, drawn, torch.ones(1, *patch))
+    assert inside is not None and moved.shape == distances.shape and torch.equal(distances, before)
+    assert ((moved[0] < 0) == (turned > 0)).float().mean() > 0.97
+    assert (moved[0][inside[0] == 0] == distances.max()).all()
+    assert float(moved.min()) >= float(distances.min()) - 1e-4 and float(moved.max()) <= float(distances.max()) + 1e-4
+
+
+def test_distances_are_flipped_exactly_and_are_positive_beyond_a_patch_within_the_tumour() -> None:
+    distances = torch.arange(24.0).reshape(1, 2, 3, 4)
+    assert torch.equal(move_distances(distances, replace(NOTHING, flips=(True, False, True))), distances.flip([1, 3]))
+    half = np.array([[0.5, 0, 0, 0], [0, 0.5, 0, 0], [0, 0, 0.5, 0]])
+    assert float(move_distances(-distances - 1, replace(NOTHING, matrix=half)).max()) < 0
+    moved = move_distances(-distances - 1, replace(NOTHING, matrix=4 * half))
+    assert float(moved[0, 0, 0, 0]) > 0 and float(moved.max()) == 1
 
 
 @pytest.mark.parametrize("patch", PATCHES)

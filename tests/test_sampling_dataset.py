@@ -24,7 +24,8 @@ from gliamap.sampling import dataset as module
 from gliamap.sampling.choose import Want, choose_box
 from gliamap.sampling.dataset import Patch, PatchDataset, draw_present, encode_target
 from gliamap.sampling.drawing import PatchOrder
-from stores import Store, write_certain_teachers, write_tiny_store
+from gliamap.sampling.extras import Extras, lesion_weights, read_distances
+from stores import Store, add_distances, write_certain_teachers, write_tiny_store
 from tiny import spec
 
 REGIONS = OutputConfig(kind="regions", convention="brats2021")
@@ -41,7 +42,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 def dataset(store: Store, *, soft: Path | None = None, wanted: ModelSpec | None = None, **changes: Any) -> PatchDataset:
     """The patches of ``store`` under ``CONFIG`` with changes."""
-    return PatchDataset(*store, CONFIG.model_copy(update=changes), wanted or spec(), soft)
+    extras = Extras(soft, **{name: changes.pop(name) for name in ("distances", "weights") if name in changes})
+    return PatchDataset(*store, CONFIG.model_copy(update=changes), wanted or spec(), extras)
 
 
 def same(one: Patch, other: Patch) -> bool:
@@ -330,3 +332,62 @@ def test_teachers_change_nothing_else(store: Store, soft: Path) -> None:
 def test_a_case_that_the_teachers_have_not_seen_is_named(store: Store, tmp_path: Path) -> None:
     with pytest.raises(FileError, match="teachers"):
         dataset(store, soft=tmp_path)[0]
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """The same store with distances."""
+    return add_distances(write_tiny_store(tmp_path_factory.mktemp("measured")))
+
+
+def test_distances_are_cut_by_the_same_box(measured: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    patches, cut = dataset(measured, distances=True, augment=OFF), cuts(monkeypatch)
+    for number in range(6):
+        found, target = patches[number].distances, patches[number].target
+        assert found is not None and found.dtype == torch.float32 and found.shape == target.shape
+        case_id, box = cut[2 * number]
+        assert torch.equal(found, read_distances(measured[0], case_id, tuple(Region), box))
+        assert torch.equal(found < 0, target.bool())
+
+
+def test_distances_are_those_of_the_outputs_regions(measured: Store) -> None:
+    alone = spec(output=OutputConfig(kind="regions", convention="binary"))
+    for number in range(3):
+        whole, three = (
+            dataset(measured, wanted=alone, distances=True)[number],
+            dataset(measured, distances=True)[number],
+        )
+        assert whole.distances is not None and three.distances is not None
+        assert whole.distances.shape[0] == 1 and torch.equal(whole.distances[0], three.distances[0])
+
+
+@pytest.mark.parametrize("patch", [(16, 16, 16), (32, 32, 32), (16, 16, 1)])
+def test_distances_move_with_the_labels(measured: Store, patch: tuple[int, int, int]) -> None:
+    patches = dataset(measured, distances=True, augment=MOVED, patch=patch, foreground_share=1.0)
+    for number in range(6):
+        one = patches[number]
+        assert one.distances is not None and one.target[0].any()
+        there = [bool(channel.any()) for channel in one.target]
+        assert ((one.distances < 0) == one.target.bool())[there].float().mean() > 0.97
+
+
+def test_distances_and_weights_change_nothing_else(measured: Store) -> None:
+    with_both, without = dataset(measured, distances=True, weights=True), dataset(measured)
+    for number in range(6):
+        assert same(with_both[number], without[number])
+        assert without[number].distances is None and without[number].weights is None
+        assert with_both[number].weights is not None
+
+
+def test_a_case_without_distances_is_named(store: Store) -> None:
+    with pytest.raises(FileError, match=r"distances to the surface of WT of the case"):
+        dataset(store, distances=True)[0]
+
+
+@pytest.mark.parametrize(("output", "first"), [(REGIONS, 0), (CLASSES, 1)])
+def test_weights_are_those_of_the_target_as_it_was_moved(store: Store, output: OutputConfig, first: int) -> None:
+    patches = dataset(store, wanted=spec(output=output), weights=True, augment=MOVED)
+    for number in range(4):
+        patch = patches[number]
+        assert patch.weights is not None
+        assert np.array_equal(patch.weights.numpy(), lesion_weights(patch.target.numpy(), first))

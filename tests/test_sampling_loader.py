@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 from gliamap.config import TrainConfig
 from gliamap.errors import ConfigError, FileError, TrainingError
 from gliamap.sampling.dataset import PatchDataset
+from gliamap.sampling.extras import Extras
 from gliamap.sampling.loader import Batch, Feed, Share, make_share
-from stores import Store, write_certain_teachers, write_tiny_store
+from stores import Store, add_distances, write_certain_teachers, write_tiny_store
 from tiny import slice_spec, spec
 
 CPU = torch.device("cpu")
@@ -116,14 +117,18 @@ def test_slices_lose_their_third_axis(store: Store) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_teachers_come_along(store: Store, tmp_path: Path, workers: int) -> None:
-    soft = write_certain_teachers(tmp_path, store)
+def test_what_is_asked_for_comes_along(tmp_path: Path, workers: int) -> None:
+    store = add_distances(write_tiny_store(tmp_path / "store"))
+    extras = Extras(write_certain_teachers(tmp_path / "soft", store), distances=True, weights=True)
     wanted = config(workers=workers)
-    patches = PatchDataset(*store, wanted, spec(), soft)
+    patches = PatchDataset(*store, wanted, spec(), extras)
     batch, _ = Feed(patches, wanted, make_share(wanted), first_step=0, device=CPU)
-    expected = [patches[number].soft for number in (0, 1)]
-    assert batch.soft is not None
-    assert all(e is not None and torch.equal(found, e) for found, e in zip(batch.soft, expected, strict=True))
+    for name in ("soft", "distances", "weights"):
+        expected = torch.stack([getattr(patches[number], name) for number in (0, 1)])
+        assert torch.equal(getattr(batch, name), expected)
+        assert getattr(batch, name).is_shared() == (workers > 0)
+    plain, _ = feed(store, wanted)
+    assert plain.soft is plain.distances is plain.weights is None
 
 
 def test_workers_and_resuming_change_no_batch(store: Store) -> None:

@@ -10,6 +10,7 @@ import pytest
 from gliamap.case import CaseIdentity, DataSet
 from gliamap.errors import FileError
 from gliamap.sources.detect import scan
+from gliamap.sources.manifest import write_manifest
 
 
 def touch(path: Path) -> None:
@@ -56,6 +57,23 @@ def test_folds_and_exclusions_of_a_manifest(tmp_path: Path) -> None:
     ]
     assert not data.patients_known
     assert data.notes == ("1 cases have no row in manifest.csv: 3",)
+
+
+def test_names_of_patients_in_other_data_sets(tmp_path: Path) -> None:
+    pairs(tmp_path, "1", "2", "3")
+    (tmp_path / "manifest.csv").write_text(
+        "id,same_patient_as_3d_case\n1,BraTS2021_00006; old_1\n2,\n3,BraTS2021_00007\n"
+    )
+    assert [sorted(i.aliases) for i in identities(scan(tmp_path))] == [
+        ["BraTS2021_00006", "old_1"],
+        [],
+        ["BraTS2021_00007"],
+    ]
+    again = tmp_path / "again"
+    pairs(again, "1", "2", "3")
+    write_manifest(again, identities(scan(tmp_path)), patients_known=False)
+    assert identities(scan(again)) == identities(scan(tmp_path))
+    assert scan(again).notes == ("manifest.csv names no patient for 3 cases: 1, 2, 3",)
 
 
 def test_patients_of_a_manifest(tmp_path: Path) -> None:

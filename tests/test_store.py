@@ -19,10 +19,13 @@ from gliamap.io.store import (
     case_folder,
     case_origin,
     entry_of,
+    has_distances,
     is_complete,
+    open_distances,
     read_case,
     read_store,
     write_case,
+    write_distances,
     write_store,
 )
 from gliamap.labels import Region
@@ -206,6 +209,42 @@ def test_nothing_is_unpickled_from_the_samples(tmp_path: Path) -> None:
     assert not (tmp_path / "boom").exists()
 
 
+def test_distances_come_back_as_memory_maps(tmp_path: Path) -> None:
+    stored(tmp_path)
+    shape = prepared().record.shape
+    near, far = np.full(shape, -1.5, np.float16), np.full(shape, 200, np.float16)
+    assert not has_distances(tmp_path, "one", [Region.WT])
+    write_distances(tmp_path, "one", {Region.WT: near, Region.TC: far})
+    found = open_distances(tmp_path, "one", Region.WT)
+    assert isinstance(found, np.memmap) and not found.flags.writeable
+    assert np.array_equal(found, near) and np.array_equal(open_distances(tmp_path, "one", Region.TC), far)
+    assert has_distances(tmp_path, "one", [Region.WT, Region.TC])
+    assert not has_distances(tmp_path, "one", [Region.WT, Region.ET])
+    assert is_complete(tmp_path, "one", ORIGIN)  # as it is without
+
+
+@pytest.mark.parametrize("content", [None, b"", b"garbage", "half", "float64"])
+def test_distances_that_are_damaged_are_made_again(tmp_path: Path, content: object) -> None:
+    path = stored(tmp_path) / "distances-WT.npy"
+    write_distances(tmp_path, "one", {Region.WT: np.zeros((3, 4, 5), np.float16)})
+    if content is None:
+        path.unlink()
+    elif content == "float64":
+        np.save(path, np.zeros((3, 4, 5)))
+    else:
+        path.write_bytes(path.read_bytes()[:-20] if content == "half" else bytes(content))  # type: ignore[call-overload]
+    with pytest.raises(FileError, match=r"distances to the surface of WT of the case one.*gliamap prepare"):
+        open_distances(tmp_path, "one", Region.WT)
+    assert not has_distances(tmp_path, "one", [Region.WT])
+
+
+def test_a_case_that_is_written_anew_loses_the_distances_of_its_old_labels(tmp_path: Path) -> None:
+    stored(tmp_path)
+    write_distances(tmp_path, "one", {Region.WT: np.zeros((3, 4, 5), np.float16)})
+    stored(tmp_path)
+    assert not has_distances(tmp_path, "one", [Region.WT])
+
+
 def test_origin_notices_settings_convention_and_every_file(tmp_path: Path) -> None:
     files = files_of(tmp_path)
     config = PrepConfig(modalities=("t1c",))
@@ -257,6 +296,21 @@ def test_the_fingerprint_follows_settings_and_cases(tmp_path: Path) -> None:
     ]
     assert marks[0] == marks[1]
     assert len(set(marks)) == 4
+
+
+def test_names_in_other_data_sets_are_kept_and_change_no_fingerprint(tmp_path: Path) -> None:
+    stored(tmp_path)
+    files = files_of(tmp_path)
+    named = replace(files, identity=replace(files.identity, aliases=frozenset({"b", "a"})))
+    info = StoreInfo(prep=CONFIG, convention="brats2021", layouts=("a",), patients_known=True)
+    plain = write_store(tmp_path, info.model_copy(update={"cases": (entry_of(tmp_path, files),)}))
+    known = write_store(tmp_path, info.model_copy(update={"cases": (entry_of(tmp_path, named),)}))
+    assert read_store(tmp_path).cases[0].identity == named.identity and known.cases[0].aliases == ("a", "b")
+    assert known.fingerprint == plain.fingerprint
+    content = json.loads((tmp_path / "store.json").read_text())
+    del content["cases"][0]["aliases"]  # as earlier versions wrote it
+    (tmp_path / "store.json").write_text(json.dumps(content))
+    assert read_store(tmp_path).cases == plain.cases
 
 
 def test_a_store_from_before_sources_were_named_is_read(tmp_path: Path) -> None:

@@ -86,9 +86,10 @@ def test_average_is_decay_times_old_plus_rest_times_new(step: int, decay: float,
     assert model.weight.item() == 8
 
 
-def test_buffers_are_copied_not_averaged() -> None:
+def test_running_statistics_are_averaged_and_counts_are_copied() -> None:
     average, model = nn.BatchNorm1d(1), nn.BatchNorm1d(1)
-    model(torch.tensor([[1.0], [3.0]]))
-    update_average(average, model, 0, 0.5)
-    assert torch.equal(average.running_mean, model.running_mean)
+    model(torch.tensor([[1.0], [3.0]]))  # a tenth of the way from 0 to its mean of 2
+    assert model.running_mean.item() == pytest.approx(0.2)
+    update_average(average, model, 10**9, 0.5)
+    assert average.running_mean.item() == pytest.approx(0.1)
     assert average.num_batches_tracked == 1

@@ -24,7 +24,7 @@ class Trainee:
         model = nn.Sequential(nn.Linear(2, width), nn.BatchNorm1d(width), nn.Linear(width, 1))
         config = TrainConfig.model_validate({"optimiser": optimiser, "transferred_rate": 0.1 if transferred else 1})
         names = {"0.weight", "2.weight"} if transferred else set()
-        self.learner = make_learner(model, config, transferred=names, encoder=("0.",))
+        self.learner = make_learner(model, config, transferred=names, resting=names - {"2.weight"})
 
     def step(self, number: int) -> None:
         generator = torch.Generator().manual_seed(number)

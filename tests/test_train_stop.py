@@ -87,7 +87,7 @@ def send(number: int) -> Callable[[], None]:
         ("torch.autograd:backward", 3),
         ("gliamap.training.step:update_average", 3),
         ("gliamap.training.validate:confusion", 1),
-        ("gliamap.io.checkpoint:_sha256", 1),
+        ("gliamap.io.checkpoint:file_sha256", 1),
         ("gliamap.training.track:CsvLog.add", 1),
         ("gliamap.io.tensors:save_file", 3),
         ("gliamap.training.loop:save_checkpoint", 2),

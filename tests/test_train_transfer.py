@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 import tiny
-from gliamap.nets.zoo import PARTS
+from gliamap.nets.zoo import NETWORKS
 from gliamap.training.loop import Job, train
 from gliamap.training.progress import StepReport
 
-ENCODER = PARTS["unet"].encoder
+PART_OF = NETWORKS["unet"].parts.of
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def state_of(job: Job) -> dict[str, Any]:
 def test_the_encoder_rests_and_then_moves(job: MakeJob) -> None:
     one = job(freeze_encoder_steps=3, weight_decay=0.1)
     source = source_of(one)
-    encoder = {name: value for name, value in source.items() if name.startswith(ENCODER)}
+    encoder = {name: value for name, value in source.items() if PART_OF(name) == "encoder"}
     with pytest.raises(KeyboardInterrupt):
         train(one, observe=stop_at(3))
     state = state_of(one)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,8 @@ from gliamap.io.lock import alone
 from gliamap.io.store import read_store
 from gliamap.labels import Region
 from gliamap.sources.splits import read_split
-from gliamap.workflows import cross_validate as verb
 from gliamap.workflows import fold_work
+from gliamap.workflows.apart import Ended
 from gliamap.workflows.cross_validate import CrossValidated, cross_validate
 from gliamap.workflows.fold_work import StudyReport
 from gliamap.workflows.folds import CrossValidateOptions, plan_folds
@@ -384,7 +385,10 @@ def test_folds_side_by_side(data: Path, study: CrossValidated, tmp_path: Path) -
     assert not done.failed and done.scores is not None and study.scores is not None
     assert done.scores.summary.cases == study.scores.summary.cases == 6
     assert seen[1].note == "2 folds side by side"
-    assert {r.note for r in seen[2:4]} == {"repeat 0, fold 0: ready", "repeat 0, fold 1: ready"}
+    assert {r.note for r in seen if r.note.endswith("ready")} == {"repeat 0, fold 0: ready", "repeat 0, fold 1: ready"}
+    steps = [r for r in seen if r.step and r.step.dice]  # a validation is always told of
+    assert len(steps) == 2 and all(r.step and r.step.example is None for r in steps)
+    assert [r.done for r in seen] == sorted(r.done for r in seen) and seen[-1].done == 2
 
 
 LONG = """
@@ -426,7 +430,10 @@ def test_a_stop_ends_all_folds_with_their_state_saved(data: Path, tmp_path: Path
 
 
 def test_a_process_that_dies_is_told(data: Path, tmp_path: Path, stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verb, "in_parallel", lambda *_, **__: iter([(1, ""), (0, None)]))
+    def died(*_: Any, **__: Any) -> Iterator[Ended[str]]:
+        yield from (Ended(1, ""), Ended[str](0, None))
+
+    monkeypatch.setattr(fold_work, "each_apart", died)
     done = run(data, tmp_path / "out", jobs=2)
     assert done.failed == {"repeat 0, fold 0": "its process died, for want of memory perhaps"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import pytest
 import make
 import tiny
 from gliamap.errors import ConfigError, FileError, GliamapError, LabelError, LayoutError, OutputError
-from gliamap.io.store import read_case, read_store, write_store
-from gliamap.labels import Tissue
+from gliamap.io.store import has_distances, open_distances, read_case, read_store, write_store
+from gliamap.labels import Region, Tissue, region_mask
+from gliamap.prep.distances import signed_distances
 from gliamap.workflows import prepare as verb
 from gliamap.workflows.prepare import PrepareOptions, prepare
 
@@ -402,3 +404,61 @@ def test_a_single_broken_case_is_an_error_of_its_own(scans: Path, tmp_path: Path
     with pytest.raises(FileError, match=r"_t2\.nii\.gz is damaged"):
         prepare([scans / name(1)], tmp_path / "store")
     assert not (tmp_path / "store").exists()
+
+
+WITH = PrepareOptions(distances=True)
+
+
+def test_distances_are_made_of_the_conventions_regions(scans: Path, tmp_path: Path) -> None:
+    prepare([scans], tmp_path / "store", options=WITH)
+    for number in range(3):
+        case = read_case(tmp_path / "store", name(number))
+        assert case.labels is not None
+        for region in Region:
+            mask = region_mask(np.asarray(case.labels), region)
+            found = open_distances(tmp_path / "store", name(number), region)
+            assert np.array_equal(found, signed_distances(mask, case.record.spacing))
+            assert np.array_equal(found < 0, mask)
+    pairs = prepare([make.write_pairs(tmp_path / "pairs")], tmp_path / "slices", options=WITH)
+    assert has_distances(tmp_path / "slices", pairs.info.cases[0].case_id, [Region.WT])
+    assert not has_distances(tmp_path / "slices", pairs.info.cases[0].case_id, [Region.TC])
+
+
+def test_distances_are_added_to_a_store_without(scans: Path, tmp_path: Path) -> None:
+    first = prepare([scans], tmp_path / "store")
+    before = touched(tmp_path / "store")
+    assert not has_distances(tmp_path / "store", name(0), [Region.WT])
+    added = prepare([scans], tmp_path / "store", options=WITH)
+    assert (added.reused, added.info) == (0, first.info)  # fingerprint included: runs can go on
+    assert touched(tmp_path / "store") == before  # from the stored labels: no scan was read again
+    assert prepare([scans], tmp_path / "store", options=WITH).reused == 3
+    assert prepare([scans], tmp_path / "store").reused == 3
+    assert has_distances(tmp_path / "store", name(0), Region)
+
+
+def test_distances_that_are_missing_or_out_of_date_are_made_again(
+    scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(verb, "write_distances", stop)
+        prepare([scans], tmp_path / "store", options=WITH)
+    assert not has_distances(tmp_path / "store", name(0), [Region.WT])
+    assert prepare([scans], tmp_path / "store", options=WITH).reused == 0
+    path = tmp_path / "store" / "cases" / name(1) / "distances-TC.npy"
+    path.write_bytes(path.read_bytes()[:-50])
+    assert prepare([scans], tmp_path / "store", options=WITH).reused == 2
+    os.utime(scans / name(2) / f"{name(2)}_seg.nii.gz", (1, 1))  # prepared again, and its distances with it
+    assert prepare([scans], tmp_path / "store").reused == 2
+    assert all(has_distances(tmp_path / "store", name(number), Region) for number in range(3))
+
+
+def test_the_command_makes_distances(command: Callable[..., tuple[int, str, str]], scans: Path, tmp_path: Path) -> None:
+    code, out, _ = command("prepare", "scans", "-o", "store", "--distances")
+    assert code == 0 and out.splitlines()[1].endswith("normalised over the brain; with distances")
+    assert has_distances(tmp_path / "store", name(0), Region)
+    code, out, _ = command("prepare", "scans", "-o", "plain")
+    assert code == 0 and "distances" not in out
+    assert not has_distances(tmp_path / "plain", name(0), [Region.WT])

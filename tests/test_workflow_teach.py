@@ -17,7 +17,9 @@ from gliamap.infer.window import predict_windows
 from gliamap.inputs import NetworkInput
 from gliamap.io.soft import open_soft, write_soft
 from gliamap.io.store import read_case
-from gliamap.losses import deeply_supervised, dice_ce, soft_ce
+from gliamap.losses.entropy import soft_ce
+from gliamap.losses.named import deeply_supervised, dice_ce
+from gliamap.losses.target import Target
 from gliamap.sources.splits import Split, SplitOptions, write_split
 from gliamap.workflows.teach import teach
 from gliamap.workflows.train import train
@@ -191,6 +193,6 @@ def test_the_loss_against_teachers_by_hand() -> None:
     share = torch.tensor([[[[0.75]], [[0.25]]]])
     classes = np.log(1 + np.exp(2.0)) - 0.25 * 2.0
     assert float(soft_ce(logits, share, "classes")) == pytest.approx(classes, rel=1e-6)
-    target = torch.tensor([[[[1]], [[0]]]], dtype=torch.uint8)
-    mixed = deeply_supervised([logits, logits], target, "regions", soft=soft, soft_weight=0.25)
+    target = Target(torch.tensor([[[[1]], [[0]]]], dtype=torch.uint8), soft=soft)
+    mixed = deeply_supervised([logits, logits], target, "regions", soft_weight=0.25)
     assert float(mixed) == pytest.approx(0.75 * float(dice_ce(logits, target, "regions")) + 0.25 * regions, rel=1e-6)

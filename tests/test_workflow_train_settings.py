@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from gliamap.config import PrepConfig
 from gliamap.errors import ConfigError
 from gliamap.io.store import StoreEntry, StoreInfo
 from gliamap.labels import Region
+from gliamap.nets.zoo import NETWORKS, build_network, size_divisor
 from gliamap.workflows.train_settings import TrainOptions, full_settings
 
 
@@ -62,6 +64,27 @@ def test_a_network_for_slices_may_learn_from_volumes_and_not_the_reverse() -> No
     assert config.patch == (112, 96, 1)
     with pytest.raises(ConfigError, match="cannot learn from single slices"):
         full_settings(info_of((100, 90, 1)), TrainOptions(dims=3), "run")
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_has_settings_that_fit_it(name: str) -> None:
+    network = NETWORKS[name]
+    for shape in ((100, 90, 80), (100, 90, 1)):
+        spec, config = full_settings(info_of(shape), TrainOptions(network=name), "run")
+        net = spec.network
+        assert net.dims == (2 if shape[2] == 1 or 3 not in network.widths else 3)
+        assert net.deep_supervision == network.deep_supervision
+        assert net.input_size == (config.patch if name == "unetr" else None)
+        assert all(n % size_divisor(net) == 0 for n in config.patch[: net.dims])
+        with torch.device("meta"):
+            build_network(net)
+
+
+def test_a_network_is_not_made_for_dimensions_that_it_is_not_for() -> None:
+    with pytest.raises(ConfigError, match="'lraspp' is not for 3D"):
+        full_settings(info_of((100, 90, 80)), TrainOptions(network="lraspp", dims=3), "run")
+    with pytest.raises(ConfigError, match="no network called 'nonsense'"):
+        full_settings(info_of((100, 90, 80)), TrainOptions(network="nonsense"), "run")
 
 
 def test_only_phantoms_alone_make_a_model_for_phantoms_only() -> None:

@@ -1,9 +1,9 @@
 """gliamap: brain tumour segmentation in MRI. Research use only; not a medical device.
 
 The verbs as functions: :func:`inspect`, :func:`check`, :func:`explore`, :func:`prepare`, :func:`split`, :func:`plan`,
-:func:`patches`, :func:`train`, :func:`segment`, :func:`evaluate`, :func:`cross_validate`, :func:`convert_labels`,
-:func:`export_dataset`, :func:`make_phantoms`; and :func:`view`, for notebooks. They are loaded when first used, so that
-``import gliamap`` costs nothing.
+:func:`patches`, :func:`train`, :func:`segment`, :func:`evaluate`, :func:`cross_validate`, :func:`compare`,
+:func:`convert_labels`, :func:`export_dataset`, :func:`make_phantoms`, :func:`networks`; and :func:`view`, for
+notebooks. They are loaded when first used, so that ``import gliamap`` costs nothing.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gliamap.sources.phantom import write_phantoms as make_phantoms
     from gliamap.workflows.check import check
+    from gliamap.workflows.compare import compare
     from gliamap.workflows.convert import convert_labels
     from gliamap.workflows.cross_validate import cross_validate
     from gliamap.workflows.evaluate import evaluate
     from gliamap.workflows.explore import explore
     from gliamap.workflows.export import export_dataset
     from gliamap.workflows.inspect import inspect
+    from gliamap.workflows.networks import networks
     from gliamap.workflows.patches import patches
     from gliamap.workflows.plan import plan
     from gliamap.workflows.prepare import prepare
@@ -37,6 +39,7 @@ __version__ = "0.1.0"
 __all__ = [
     "__version__",
     "check",
+    "compare",
     "convert_labels",
     "cross_validate",
     "evaluate",
@@ -44,6 +47,7 @@ __all__ = [
     "export_dataset",
     "inspect",
     "make_phantoms",
+    "networks",
     "patches",
     "plan",
     "prepare",
@@ -55,6 +59,7 @@ __all__ = [
 
 _WHERE = {
     "check": ("gliamap.workflows.check", "check"),
+    "compare": ("gliamap.workflows.compare", "compare"),
     "convert_labels": ("gliamap.workflows.convert", "convert_labels"),
     "cross_validate": ("gliamap.workflows.cross_validate", "cross_validate"),
     "evaluate": ("gliamap.workflows.evaluate", "evaluate"),
@@ -62,6 +67,7 @@ _WHERE = {
     "export_dataset": ("gliamap.workflows.export", "export_dataset"),
     "inspect": ("gliamap.workflows.inspect", "inspect"),
     "make_phantoms": ("gliamap.sources.phantom", "write_phantoms"),
+    "networks": ("gliamap.workflows.networks", "networks"),
     "patches": ("gliamap.workflows.patches", "patches"),
     "plan": ("gliamap.workflows.plan", "plan"),
     "prepare": ("gliamap.workflows.prepare", "prepare"),

@@ -23,13 +23,15 @@ class CaseIdentity:
     """Which case this is, and what its data set says about splitting.
 
     ``case_id`` is one scan session, ``patient_id`` the unit of a split. ``fold`` and ``exclude_when_test_fold`` come
-    from the data set's own manifest, where it has one.
+    from the data set's own manifest, where it has one; so do ``aliases``, the names that the patient has in other data
+    sets.
     """
 
     case_id: str
     patient_id: str
     fold: int | None = None
     exclude_when_test_fold: frozenset[int] = frozenset()
+    aliases: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

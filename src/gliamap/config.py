@@ -95,7 +95,10 @@ class InputConfig(Settings):
 
 
 class NetConfig(Settings):
-    """Which network, and its size. ``dims`` 2 or 3; ``widths`` are feature channels from the finest level down."""
+    """Which network, and its size. ``dims`` 2 or 3; ``widths`` are feature channels from the finest level down.
+
+    ``input_size``: what patches it takes, for a network whose weights depend on that; else ``None``.
+    """
 
     name: str = "dynunet"
     dims: Literal[2, 3]
@@ -103,6 +106,7 @@ class NetConfig(Settings):
     out_channels: int = Field(ge=1)
     widths: tuple[_Count, ...] = (16, 32, 64, 128, 256)
     deep_supervision: bool = False
+    input_size: PatchSize | None = None
 
     @model_validator(mode="after")
     def _enough_levels(self) -> NetConfig:
@@ -133,6 +137,24 @@ class AugmentConfig(Settings):
     motion: float = Field(default=0.0, ge=0, le=1)
 
 
+LossName = Literal[
+    "dice-ce",
+    "ce",
+    "weighted-ce",
+    "focal",
+    "dice",
+    "dice-sample",
+    "dice-focal",
+    "generalised-dice",
+    "log-cosh-dice",
+    "tversky",
+    "focal-tversky",
+    "boundary",
+    "lesion-dice-ce",
+]
+"""The losses of :data:`gliamap.losses.named.LOSSES`."""
+
+
 class TrainConfig(Settings):
     """How a network is trained.
 
@@ -143,7 +165,9 @@ class TrainConfig(Settings):
     ``sizes`` (small lesions as often as large ones). ``ratio``: where patches come from a patch table, how many with
     tumour for how many healthy ones (``1:2``), only ``tumour``, only ``healthy``, or all of them (``natural``); each at
     most once an epoch. ``modality_dropout``: the share of patches that lose some of their modalities. ``loss``: see
-    :mod:`gliamap.losses`. ``soft_weight``: how much of the loss is the teachers', where there are any.
+    :mod:`gliamap.losses.named`. ``level_weight``: where the network answers at several levels, what the loss of each
+    weighs against that of the next finer one. ``soft_weight``: how much of the loss is the teachers', where there are
+    any.
     ``freeze_encoder_steps`` and ``transferred_rate`` (a factor of the learning rate) hold back what was taken over from
     another network, where something was.
     """
@@ -163,7 +187,8 @@ class TrainConfig(Settings):
     balance: Literal["cases", "regions", "sizes"] = "regions"
     ratio: str = "natural"
     modality_dropout: float = Field(default=0.0, ge=0, le=1)
-    loss: Literal["dice-ce", "dice", "tversky"] = "dice-ce"
+    loss: LossName = "dice-ce"
+    level_weight: float = Field(default=0.5, ge=0, le=1)
     soft_weight: float = Field(default=0.5, ge=0, le=1)
     freeze_encoder_steps: int = Field(default=0, ge=0)
     transferred_rate: float = Field(default=1.0, gt=0, le=1)

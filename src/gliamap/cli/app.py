@@ -12,11 +12,13 @@ from typing import NoReturn
 import typer
 
 from gliamap.cli import (
+    compare_verb,
     data_verbs,
     explore_verb,
     front_verbs,
     label_verbs,
     model_verbs,
+    networks_verb,
     patches_verb,
     plan_verb,
     recipes_verb,
@@ -50,9 +52,11 @@ app.command("prepare")(data_verbs.prepare)
 app.command("split")(split_verb.split)
 app.command("plan")(plan_verb.plan)
 app.command("recipes")(recipes_verb.recipes)
+app.command("networks")(networks_verb.networks)
 app.command("patches")(patches_verb.patches)
 app.command("train")(train_verb.train)
 app.command("cross-validate")(study_verbs.cross_validate)
+app.command("compare")(compare_verb.compare)
 app.command("teach")(teach_verb.teach)
 app.command("segment")(model_verbs.segment)
 app.command("evaluate")(data_verbs.evaluate)

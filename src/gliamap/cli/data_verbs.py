@@ -41,6 +41,9 @@ Normalise = Annotated[
     Literal["zscore", "robust"],
     typer.Option(help="By mean and deviation; robust cuts the darkest and brightest 0.5 % first."),
 ]
+Distances = Annotated[
+    bool, typer.Option("--distances", help="Make distances to tumour surfaces, too, for train --loss boundary.")
+]
 
 
 def prepare(
@@ -54,6 +57,7 @@ def prepare(
         tuple[float, float, float] | None, typer.Option(help="Resample to this spacing, mm (pixels for images).")
     ] = None,
     pattern: Pattern = None,
+    distances: Distances = False,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -80,6 +84,7 @@ def prepare(
         spacing=spacing,
         pattern=pattern,
         overwrite=overwrite,
+        distances=distances,
     )
     with remark_if_stopped("the same command goes on"), progress_bar("prepare") as progress:
         done = run(data, out, options=options, progress=progress)
@@ -96,6 +101,7 @@ def prepare(
         say(
             f"modalities {', '.join(done.info.prep.modalities)}; labels {done.info.convention}; "
             f"normalised over the {done.info.prep.foreground}{', tails cut' if normalise == 'robust' else ''}"
+            f"{'; with distances' if distances else ''}"
         )
         remark(f"next: gliamap train {plain(out)} -o run")
     print_notes(done.notes)

@@ -15,10 +15,11 @@ _FATES = ("taken", "adapted", "new")
 
 def say_origin(origin: Origin, network: str) -> None:
     """How many tensors of each part of the ``network`` were taken, adapted and new; the last two by name."""
-    from gliamap.nets.zoo import part_of
+    from gliamap.nets.zoo import network_of
 
     say(f"[bold]weights[/] from {plain(origin.source)}, tensors:")
-    counts = {fate: Counter(part_of(each.name, network) for each in getattr(origin.transfer, fate)) for fate in _FATES}
+    part_of = network_of(network).parts.of
+    counts = {fate: Counter(part_of(each.name) for each in getattr(origin.transfer, fate)) for fate in _FATES}
     say(f"  {'':8}" + "".join(f"{fate:>9}" for fate in _FATES))
     for part in ("encoder", "decoder", "heads"):
         say(f"  {part:8}" + "".join(f"{counts[fate][part]:9}" for fate in _FATES))

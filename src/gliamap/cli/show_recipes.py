@@ -20,10 +20,12 @@ TITLES: Mapping[str, str] = {
     "widths": "channels from level to level",
     "deep_supervision": "losses at coarser levels, too",
     "dims": "dimensions",
+    "pretrained": "backbone starts from weights in",
     "output": "output",
     "mirror": "shown the other hemisphere, too",
     "overlap": "overlap of windows when it is used",
     "loss": "loss",
+    "level_weight": "weight of a coarser level's loss",
     "soft_weight": "share of it that teachers have, if any",
     "steps": "steps",
     "batch": "patches a step",
@@ -52,7 +54,7 @@ TITLES: Mapping[str, str] = {
 }
 """The settings in words, in the order of the table."""
 
-UNSAID: Mapping[str, str] = {"network": DEFAULT_NETWORK, "stride": "-", "micro_batch": "all"}
+UNSAID: Mapping[str, str] = {"network": DEFAULT_NETWORK, "pretrained": "-", "stride": "-", "micro_batch": "all"}
 """What a setting is that the recipe leaves open, in words; all others fit the data."""
 
 

@@ -67,7 +67,7 @@ Leaky = Annotated[
     ),
 ]
 
-Network = Annotated[str | None, typer.Option(help="dynunet (default) or unet.", rich_help_panel=_NETWORK)]
+Network = Annotated[str | None, typer.Option(help="Default: dynunet. All: gliamap networks.", rich_help_panel=_NETWORK)]
 Dims = Annotated[
     int | None, typer.Option(min=2, max=3, help="2 (slices) or 3. Default: as the data.", rich_help_panel=_NETWORK)
 ]
@@ -111,6 +111,14 @@ InitFrom = Annotated[
         rich_help_panel=_TRANSFER,
     ),
 ]
+Pretrained = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Weights from ImageNet for the network's backbone; imagenet has them fetched.",
+        rich_help_panel=_TRANSFER,
+    ),
+]
 FreezeEncoder = Annotated[
     int | None,
     typer.Option(min=0, help="Steps in which its encoder does not change. Default: 0.", rich_help_panel=_TRANSFER),
@@ -130,8 +138,12 @@ MicroBatch = Annotated[
 ]
 Rate = Annotated[float | None, typer.Option(help="Highest learning rate. Default: 0.001.", rich_help_panel=_LEARNING)]
 LossName = Annotated[
-    Literal["dice-ce", "dice", "tversky"] | None,
-    typer.Option(help="Default: dice-ce, Dice + cross-entropy.", rich_help_panel=_LEARNING),
+    str | None,
+    typer.Option(
+        help="ce, weighted-ce, focal, dice, dice-sample, dice-focal, generalised-dice, log-cosh-dice, tversky, "
+        "focal-tversky, boundary or lesion-dice-ce. Default: dice-ce, Dice + cross-entropy.",
+        rich_help_panel=_LEARNING,
+    ),
 ]
 Optimiser = Annotated[Literal["adamw", "sgd"] | None, typer.Option(help="Default: adamw.", rich_help_panel=_LEARNING)]
 Schedule = Annotated[Literal["cosine", "poly"] | None, typer.Option(help="Default: cosine.", rich_help_panel=_LEARNING)]
@@ -190,6 +202,7 @@ def train(
     stride: Stride = None,
     ratio: Ratio = None,
     init_from: InitFrom = None,
+    pretrained: Pretrained = None,
     freeze_encoder: FreezeEncoder = None,
     transferred_rate: TransferredRate = None,
     steps: Steps = None,
@@ -217,8 +230,6 @@ def train(
     write it to a file: gliamap recipes NAME --json > mine.json
 
     Examples:
-
-    gliamap train store -o run
 
     gliamap train store -o run --test-fold 3 --steps 5000 --network unet
 

@@ -58,6 +58,12 @@ class TorchEngine:
         return array[..., None] if flat else array
 
 
+def best_device() -> tuple[Literal["cuda", "cpu"], Precision]:
+    """Where networks run, a GPU if there is one, and with what precision: bf16 unless the processor is slow at it."""
+    on_gpu = torch.cuda.is_available()
+    return ("cuda" if on_gpu else "cpu"), ("bf16" if on_gpu or cpu_has_fast_bf16() else "fp32")
+
+
 def cpu_has_fast_bf16() -> bool:
     """The processor multiplies bfloat16 matrices in hardware, so that bf16 is faster than fp32."""
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
 from gliamap.case import Case, Prediction
 from gliamap.config import ModelSpec
 from gliamap.infer.decode import decode
-from gliamap.infer.engine import Engine, Precision, TorchEngine, cpu_has_fast_bf16
+from gliamap.infer.engine import Engine, Precision, TorchEngine, best_device
 from gliamap.infer.window import predict_windows
 from gliamap.inputs import NetworkInput
 from gliamap.io.checkpoint import read_spec, resolve_model
@@ -66,6 +64,5 @@ def load_predictor(path: Path, precision: Precision | None = None) -> Predictor:
     folder = resolve_model(path)
     spec = read_spec(folder)
     model = load_network(folder, spec)
-    on_gpu = torch.cuda.is_available()
-    fast: Precision = "bf16" if on_gpu or cpu_has_fast_bf16() else "fp32"
-    return Predictor(spec, TorchEngine(model.to("cuda" if on_gpu else "cpu"), spec, precision or fast))
+    device, fast = best_device()
+    return Predictor(spec, TorchEngine(model.to(device), spec, precision or fast))

@@ -27,7 +27,7 @@ def save_checkpoint(folder: Path, model: torch.nn.Module, spec: ModelSpec) -> Mo
     remove_leftovers(folder)
     new = folder / "weights-new.safetensors"
     write_model(new, model)
-    digest = _sha256(new)
+    digest = file_sha256(new)
     name = f"weights-{digest[:12]}.safetensors"
     new.replace(folder / name)
     sealed = spec.model_copy(update={"weights_file": name, "weights_sha256": digest})
@@ -63,7 +63,7 @@ def load_weights(folder: Path, model: torch.nn.Module, spec: ModelSpec) -> None:
     weights = folder / spec.weights_file
     if not weights.is_file():
         raise FileError(f"{weights} is missing", remedy="copy the whole model folder")
-    if spec.weights_sha256 and _sha256(weights) != spec.weights_sha256:
+    if spec.weights_sha256 and file_sha256(weights) != spec.weights_sha256:
         raise FileError(
             f"{weights} is not the file that model.json describes",
             found="its hash differs: it was changed, or not copied to its end",
@@ -101,6 +101,7 @@ def _unfitting(weights: Path, found: str) -> FileError:
     )
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file's content, in hexadecimal digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

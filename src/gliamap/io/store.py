@@ -5,12 +5,13 @@ STORE/cases/CASE_ID/image.npy    (C, X, Y, Z) float16
                    /labels.npy   (X, Y, Z) uint8 tissues
                    /samples.npz  (N, 3) int32 positions of each region
                    /case.json    grid record, lesions, origin; written last, so its presence means complete
+                   /distances-REGION.npy  (X, Y, Z) float16, where asked for; written after all that
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -41,11 +42,13 @@ class StoreEntry(Settings):
     convention: str
     shape: Shape
     voxels: dict[Region, int]
+    aliases: tuple[str, ...] = ()
 
     @property
     def identity(self) -> CaseIdentity:
         """The part that a split needs."""
-        return CaseIdentity(self.case_id, self.patient_id, self.fold, frozenset(self.exclude_when_test_fold))
+        excluded, aliases = frozenset(self.exclude_when_test_fold), frozenset(self.aliases)
+        return CaseIdentity(self.case_id, self.patient_id, self.fold, excluded, aliases)
 
 
 class StoreInfo(Settings):
@@ -90,6 +93,8 @@ def write_case(store: Path, prepared: PreparedCase, *, origin: Mapping[str, Any]
     folder = case_folder(store, prepared.case_id)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "case.json").unlink(missing_ok=True)
+    for region in Region:  # those of other labels, perhaps
+        _distances_path(folder, region).unlink(missing_ok=True)
     # A z-score beyond float16 (a speck outside a nearly flat foreground) is cut rather than made infinite.
     _save(folder / "image.npy", np.clip(prepared.image, -_MAX_FLOAT16, _MAX_FLOAT16).astype(np.float16))
     _save(folder / "labels.npy", prepared.labels)
@@ -134,6 +139,41 @@ def read_case(store: Path, case_id: str) -> PreparedCase:
     return PreparedCase(content["case_id"], content["patient_id"], image, record, labels, index)
 
 
+def write_distances(store: Path, case_id: str, distances: Mapping[Region, NDArray[np.float16]]) -> None:
+    """Write signed distances to the surfaces of a stored case's regions, each ``(X, Y, Z)`` on its prepared grid."""
+    for region, array in distances.items():
+        _save(_distances_path(case_folder(store, case_id), region), array)
+
+
+def open_distances(store: Path, case_id: str, region: Region) -> NDArray[np.float16]:
+    """The signed distances to a region's surface as a memory map ``(X, Y, Z)``.
+
+    ``FileError`` where they are missing or damaged.
+    """
+    path = _distances_path(case_folder(store, case_id), region)
+    try:
+        array = _open(path)
+        if array.dtype != np.float16 or array.ndim != 3:
+            raise ValueError(f"{array.dtype} values with {array.ndim} axes")
+    except (OSError, ValueError, EOFError) as error:
+        raise FileError(
+            f"the distances to the surface of {region} of the case {case_id} in {store} are missing or damaged",
+            found=str(error).partition(". ")[0],
+            remedy="run gliamap prepare again with --distances: it makes what is missing",
+        ) from error
+    return array
+
+
+def has_distances(store: Path, case_id: str, regions: Iterable[Region]) -> bool:
+    """Distances to the surfaces of all these regions are there for the case, and can be opened."""
+    try:
+        for region in regions:
+            open_distances(store, case_id, region)
+    except FileError:
+        return False
+    return True
+
+
 def is_complete(store: Path, case_id: str, origin: Mapping[str, Any]) -> bool:
     """The case was written to its end, from this origin, and can be opened."""
     path = case_folder(store, case_id) / "case.json"
@@ -160,17 +200,19 @@ def entry_of(store: Path, files: CaseFiles) -> StoreEntry:
         convention=convention,
         shape=(x, y, z),
         voxels=dict(case.index.voxels),
+        aliases=tuple(sorted(files.identity.aliases)),
     )
 
 
 def write_store(store: Path, info: StoreInfo) -> StoreInfo:
     """Write ``store.json`` with a fingerprint of settings and cases; returns what was written.
 
-    The fingerprint covers names, shapes and voxel counts, no file times: a copied data set keeps it.
+    The fingerprint covers names, shapes and voxel counts, no file times: a copied data set keeps it. Nor does it cover
+    aliases, of which no training knows.
     """
     digest = hashlib.sha256(info.prep.model_dump_json().encode())
     for entry in info.cases:
-        digest.update(entry.model_dump_json().encode())
+        digest.update(entry.model_dump_json(exclude={"aliases"}).encode())
     sealed = info.model_copy(update={"fingerprint": digest.hexdigest()[:16]})
     write_json(store / "store.json", sealed.model_dump(mode="json"))
     return sealed
@@ -192,6 +234,10 @@ def read_store(store: Path) -> StoreInfo:
 def case_folder(store: Path, case_id: str) -> Path:
     """Where a case's arrays lie."""
     return store / "cases" / case_id
+
+
+def _distances_path(folder: Path, region: Region) -> Path:
+    return folder / f"distances-{region}.npy"
 
 
 def _save(path: Path, array: NDArray[np.generic]) -> None:

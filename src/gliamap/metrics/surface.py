@@ -1,11 +1,12 @@
-"""HD95 as DeepMind's surface-distance defines it, which every official BraTS script uses. Own implementation.
+"""HD95 and surface Dice as DeepMind's surface-distance defines them, as every official BraTS script does. Own code.
 
 The definition (Nikolov et al., "Clinically applicable segmentation of head and neck anatomy", 2021, and the
 documentation of surface-distance): around each corner where eight voxels meet (four pixels in 2D), the voxels that
 are inside form one of 256 (16) patterns. Where they are neither all inside nor all outside, a *surface element* sits
 at that corner; its area (length) is that of the marching-cubes surface through the cube between the eight voxel
 centres. The grid's outside counts as background. The distance of an element is that to the nearest element of the
-other mask; each direction's percentile is taken over the cumulated area, and HD95 is the larger of the two.
+other mask; each direction's percentile is taken over the cumulated area, and HD95 is the larger of the two. The
+surface Dice is the share of the area of both surfaces that lies within a tolerance of the other.
 
 surface-distance holds the areas as a table of triangle normals. Here they are derived: the cuts through the twelve
 edges of the cube are joined to loops along its faces, and each loop is filled with triangles. Two choices complete
@@ -16,6 +17,7 @@ not flat is filled as a fan from the corner that makes its area largest on a cub
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise, product
 
@@ -25,7 +27,14 @@ from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
 from gliamap.boxes import Shape, bounding_box
-from gliamap.metrics.undefined import hd95_when_undefined
+from gliamap.metrics.undefined import hd95_when_undefined, overlap_when_undefined
+
+TOLERANCE = 1.0
+"""How far surfaces may lie apart in the surface Dice, in mm (images: pixels): a voxel of BraTS, whose 2024 challenge
+takes it, too."""
+
+_ROUNDING = 1e-6
+"""A spacing of 1 mm is often 1.0000001 in a header: a voxel next to the surface shall be within 1 mm all the same."""
 
 _CORNERS: tuple[Shape, ...] = tuple(product((0, 1), (0, 1), (0, 1)))
 """The eight voxels around a corner of the grid; the voxel at place i is bit i of a pattern."""
@@ -34,57 +43,104 @@ _BOX_PER_QUERY = 32
 """A search tree pays where the box has more places than this for each one asked about."""
 
 
-def hd95(
-    prediction: NDArray[np.bool_],
-    reference: NDArray[np.bool_],
-    *,
-    spacing: tuple[float, float, float],
-    worst: float,
-) -> float:
-    """The 95th percentile Hausdorff distance of two ``(X, Y, Z)`` masks, in the unit of ``spacing``.
+@dataclass(frozen=True, eq=False)
+class Elements:
+    """The surface elements of one mask: how far each is from the other mask's surface, ascending, and its size.
 
-    ``worst`` is the value where one mask alone is empty (:func:`gliamap.metrics.undefined.worst_hd95`); both empty
-    is 0. A grid of one slice is measured in its plane, by contour length.
+    ``distances`` and ``sizes`` are ``(N,)``; none where the mask is empty. To an empty mask it is infinitely far.
+    """
+
+    distances: NDArray[np.float64]
+    sizes: NDArray[np.float64]
+
+    @property
+    def empty(self) -> bool:
+        """The mask has no surface, which is that it is empty."""
+        return self.sizes.size == 0
+
+
+@dataclass(frozen=True)
+class SurfaceDistances:
+    """The elements of both masks, in the unit of the grid: measured once, for every figure of the surface."""
+
+    prediction: Elements
+    reference: Elements
+
+
+def surface_distances(
+    prediction: NDArray[np.bool_], reference: NDArray[np.bool_], spacing: tuple[float, float, float]
+) -> SurfaceDistances:
+    """Measure the surfaces of two ``(X, Y, Z)`` masks against each other, in the unit of ``spacing``.
+
+    A grid of one slice is measured in its plane, by contour length.
     """
     if prediction.shape != reference.shape:
         raise ValueError(f"prediction {prediction.shape} and reference {reference.shape} must have one shape")
-    boxes = bounding_box(prediction), bounding_box(reference)
-    if boxes[0] is None or boxes[1] is None:
-        return hd95_when_undefined(prediction_empty=boxes[0] is None, reference_empty=boxes[1] is None, worst=worst)
-    start = np.minimum(boxes[0].start, boxes[1].start)
-    stop = np.maximum(boxes[0].stop, boxes[1].stop)
+    boxes = [box for box in (bounding_box(prediction), bounding_box(reference)) if box]
+    if not boxes:
+        nothing = Elements(np.zeros(0), np.zeros(0))
+        return SurfaceDistances(nothing, nothing)
+    start, stop = np.min([box.start for box in boxes], axis=0), np.max([box.stop for box in boxes], axis=0)
     around = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
     if prediction.shape[2] == 1:
-        sizes = _lengths(spacing[0], spacing[1])
+        sizes, everything = _lengths(spacing[0], spacing[1]), 15
         patterns = [_patterns(mask[around][..., 0]) for mask in (prediction, reference)]
     else:
-        sizes = _areas(spacing)
+        sizes, everything = _areas(spacing), 255
         patterns = [_patterns(mask[around]) for mask in (prediction, reference)]
-    return _farther_percentile(patterns[0], patterns[1], sizes, np.array(spacing[: patterns[0].ndim]))
+    first, second = ((p != 0) & (p != everything) for p in patterns)
+    steps = np.array(spacing[: first.ndim])
+    return SurfaceDistances(
+        _elements(first, second, sizes[patterns[0][first]], steps),
+        _elements(second, first, sizes[patterns[1][second]], steps),
+    )
 
 
-def _farther_percentile(
-    first: NDArray[np.uint8], second: NDArray[np.uint8], sizes: NDArray[np.float64], spacing: NDArray[np.float64]
-) -> float:
-    everything = 255 if first.ndim == 3 else 15
-    on_first, on_second = ((p != 0) & (p != everything) for p in (first, second))
-    there = _directed(on_first, on_second, sizes[first[on_first]], spacing)
-    back = _directed(on_second, on_first, sizes[second[on_second]], spacing)
-    return max(there, back)
+def hd95(found: SurfaceDistances, *, worst: float) -> float:
+    """The 95th percentile Hausdorff distance, in the unit of the distances.
+
+    ``worst`` is the value where one mask alone is empty (:func:`gliamap.metrics.undefined.worst_hd95`); both empty
+    is 0.
+    """
+    prediction, reference = found.prediction, found.reference
+    if prediction.empty or reference.empty:
+        return hd95_when_undefined(prediction_empty=prediction.empty, reference_empty=reference.empty, worst=worst)
+    return max(_percentile(prediction), _percentile(reference))
 
 
-def _directed(
+def surface_dice(found: SurfaceDistances, *, tolerance: float = TOLERANCE) -> float:
+    """The share of both surfaces that lies within ``tolerance`` of the other, 0..1: normalised surface distance (NSD).
+
+    Sum of the sizes of the elements of both masks that are near enough, over that of all. Empty masks:
+    :func:`gliamap.metrics.undefined.overlap_when_undefined`.
+    """
+    masks = found.prediction, found.reference
+    if found.prediction.empty or found.reference.empty:
+        return overlap_when_undefined(prediction_empty=masks[0].empty, reference_empty=masks[1].empty)
+    limit = tolerance * (1 + _ROUNDING)
+    near = sum(float(mask.sizes[mask.distances <= limit].sum()) for mask in masks)
+    return near / sum(float(mask.sizes.sum()) for mask in masks)
+
+
+def _percentile(elements: Elements) -> float:
+    """The distance that 95 % of the elements' area does not exceed."""
+    share = np.cumsum(elements.sizes) / elements.sizes.sum()
+    # The slack keeps shares that meet 95 % exactly from depending on the order in which they were added up.
+    return float(elements.distances[np.searchsorted(share, 0.95 - 1e-9)])
+
+
+def _elements(
     source: NDArray[np.bool_], target: NDArray[np.bool_], sizes: NDArray[np.float64], spacing: NDArray[np.float64]
-) -> float:
-    """The distance from ``source`` elements to the nearest of ``target`` that 95 % of their area does not exceed."""
+) -> Elements:
+    """The elements at the places of ``source``, whose ``sizes`` are given, measured to those of ``target``."""
     distances = np.zeros(sizes.size)
     apart = ~target[source]
-    if apart.any():
+    if not target.any():
+        distances[:] = np.inf
+    elif apart.any():
         distances[apart] = _nearest(source & ~target, target, spacing)
     order = np.argsort(distances)
-    share = np.cumsum(sizes[order]) / sizes.sum()
-    # The slack keeps shares that meet 95 % exactly from depending on the order in which they were added up.
-    return float(distances[order[np.searchsorted(share, 0.95 - 1e-9)]])
+    return Elements(distances[order], sizes[order])
 
 
 def _nearest(source: NDArray[np.bool_], target: NDArray[np.bool_], spacing: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,14 +1,14 @@
 """THE rule for empty masks: what a score is where its formula has no value. Every metric asks here, none decides.
 
 The rule is that of the BraTS challenges (``legacy`` figures of the 2023 evaluation script, and the pages of the years
-before it):
+before it); the surface Dice, which they have taken since, follows Dice:
 
-=================================== ======================================= =====
-masks                               Dice, IoU, sensitivity, precision       HD95
-=================================== ======================================= =====
-both empty (rightly nothing found)  1                                       0
-only one of them empty              0                                       worst
-=================================== ======================================= =====
+=================================== ================================================ =====
+masks                               Dice, IoU, sensitivity, precision, surface Dice  HD95
+=================================== ================================================ =====
+both empty (rightly nothing found)  1                                                0
+only one of them empty              0                                                worst
+=================================== ================================================ =====
 
 The worst HD95 is 374 mm in BraTS 2023: the diagonal of its 240 x 240 x 155 mm grid, rounded up. For an image without
 spacing no such number exists; there the worst is the image's own diagonal in pixels, by analogy.
@@ -32,7 +32,7 @@ WORST_HD95_MM = 374.0
 
 
 def overlap_when_undefined(*, prediction_empty: bool, reference_empty: bool) -> float:
-    """Dice, IoU, sensitivity or precision where at least one mask is empty."""
+    """Dice, IoU, sensitivity, precision or surface Dice where at least one mask is empty."""
     return 1.0 if prediction_empty and reference_empty else 0.0
 
 

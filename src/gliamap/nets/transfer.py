@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from gliamap.config import ModelSpec, NetConfig, OutputConfig
 from gliamap.io.tensors import named_tensors
 from gliamap.labels import Region, Tissue, widened
-from gliamap.nets.zoo import PARTS, build_network
+from gliamap.nets.zoo import build_network, network_of
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def match(source: ModelSpec, spec: ModelSpec) -> Transfer:
 
     Tensors of the same name and shape are taken. Two layers also need their channels to mean the same:
 
-    The first convolution, where the network is shown something else. A modality that the source knew keeps its
+    The first convolutions, where the network is shown something else. A modality that the source knew keeps its
     weights, another one starts as the mean of those that it knew. Of n modalities before and m now, all weights are
     multiplied by n / m: sequences show the same anatomy, so that the responses, which add up, keep their size.
     Mirrored modalities and presence maps likewise; where the source had none of these they start at 0, and the network
@@ -74,7 +74,7 @@ def carry_over(model: nn.Module, spec: ModelSpec, *, source: nn.Module, source_s
         new[tensor.name].copy_(old[tensor.name])
     for tensor in transfer.adapted:
         was, now = old[tensor.name], new[tensor.name]
-        if tensor.name.startswith(PARTS[spec.network.name].first):
+        if network_of(spec.network.name).parts.sees_input(tensor.name):
             now.copy_(_mixed(was, _shares(source_spec, spec)))
         else:
             for channel, origin in enumerate(_origins(source_spec.output, spec.output)):
@@ -92,13 +92,13 @@ def _shapes(network: NetConfig) -> dict[str, str]:
 
 def _fate(name: str, shape: str, before: str | None, source: ModelSpec, spec: ModelSpec) -> tuple[str, str]:
     """Whether the tensor is taken, adapted or new, and a note on that."""
-    parts = PARTS[spec.network.name]
+    parts = network_of(spec.network.name).parts
     if before is None:
         return "new", "the source has none"
-    sees_channels = name.startswith(parts.first) and "x" in shape  # its bias does not
+    sees_channels = parts.sees_input(name) and "x" in shape  # its bias does not
     if sees_channels and _inputs(source) != _inputs(spec):
         return "adapted", _told_inputs(source, spec)
-    if name.startswith(parts.heads) and source.output.channels != spec.output.channels:
+    if parts.of(name) == "heads" and source.output.channels != spec.output.channels:
         origins = _origins(source.output, spec.output)
         told = _told_outputs(source.output, spec.output, origins)
         return ("adapted" if any(origin is not None for origin in origins) else "new"), told

@@ -2,97 +2,226 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
 
-from monai.networks.nets.dynunet import DynUNet
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from gliamap.config import ModelSpec, NetConfig
 from gliamap.errors import ConfigError
 from gliamap.io.checkpoint import check_size, load_weights
+from gliamap.nets import monai_nets, torchvision_nets
+from gliamap.nets.network import Dims, Network, Parts
+from gliamap.nets.residual_encoder import ResidualEncoderUNet
+from gliamap.nets.swin_unet import TOKEN, SwinUNet
 from gliamap.nets.unet import UNet
 
+_USUAL: Mapping[Dims, tuple[int, ...]] = {2: (32, 64, 128, 256, 512, 512), 3: (16, 32, 64, 128, 256, 320)}
+"""The widths of networks that can have any: doubled from level to level, up to a most."""
 
-def _unet(config: NetConfig) -> nn.Module:
-    return UNet(config.dims, config.in_channels, config.out_channels, config.widths)
-
-
-def _dynunet(config: NetConfig) -> nn.Module:
-    """MONAI's DynUNet (nnU-Net's network): instance norm, leaky ReLU, strided convolutions."""
-    levels = len(config.widths)
-    if levels < 3:
-        raise ConfigError(
-            "the network 'dynunet' needs at least three levels",
-            found=f"widths {', '.join(map(str, config.widths))}",
-            remedy="give it one more width, or take unet",
-        )
-    strides = [1] + [2] * (levels - 1)
-    return DynUNet(
-        spatial_dims=config.dims,
-        in_channels=config.in_channels,
-        out_channels=config.out_channels,
-        kernel_size=[3] * levels,
-        strides=strides,
-        upsample_kernel_size=strides[1:],
-        filters=list(config.widths),
-        norm_name=("instance", {"affine": True}),
-        deep_supervision=config.deep_supervision,
-        deep_supr_num=min(2, levels - 2),
-    )
+_RESNET: Mapping[Dims, tuple[int, ...]] = {2: (64, 256, 512, 1024, 2048)}
+"""The widths of a ResNet-50."""
 
 
-NETWORKS: Mapping[str, Callable[[NetConfig], nn.Module]] = MappingProxyType({"unet": _unet, "dynunet": _dynunet})
-
-DEEP_SUPERVISION = frozenset({"dynunet"})
-"""The networks that offer logits at coarser levels while training."""
+def _doubled(first: int) -> tuple[int, ...]:
+    return tuple(first * 2**level for level in range(5))
 
 
-@dataclass(frozen=True)
-class Parts:
-    """Which tensors of a network are what, by the beginnings of their names; the others are the decoder's.
-
-    ``first``: the convolution that sees the input channels, a part of the encoder. ``heads``: what gives the output
-    channels.
-    """
-
-    first: str
-    encoder: tuple[str, ...]
-    heads: tuple[str, ...]
-
-
-PARTS: Mapping[str, Parts] = MappingProxyType(
+NETWORKS: Mapping[str, Network] = MappingProxyType(
     {
-        "unet": Parts(first="down.0.0.", encoder=("down.",), heads=("head.",)),
-        "dynunet": Parts(
-            first="input_block.conv1.",
-            encoder=("input_block.", "downsamples.", "bottleneck."),
-            heads=("output_block.", "deep_supervision_heads."),
+        "unet": Network(
+            lambda config: UNet(config.dims, config.in_channels, config.out_channels, config.widths),
+            "the classic U-Net: ReLU, max-pooling",
+            Parts(first=r"down\.0\.0\.", encoder=r"down\.", heads=r"head\."),
+            _USUAL,
+        ),
+        "residual-unet": Network(
+            monai_nets.residual_unet,
+            "MONAI's U-Net of residual units",
+            Parts(
+                first=r"0\.model\.0\.(conv\.unit0|residual)\.",
+                encoder=r"0\.model\.(1\.submodule\.)*(0|conv|residual)\.",
+                heads=r"1\.",
+            ),
+            _USUAL,
+        ),
+        "residual-encoder-unet": Network(
+            ResidualEncoderUNet,
+            "nnU-Net's residual encoder (ResEnc), plain decoder",
+            Parts(first=r"stem\.0\.", encoder=r"(stem|encoder)\.", heads=r"heads\."),
+            _USUAL,
+            deep_supervision=True,
+        ),
+        "unet++": Network(
+            monai_nets.unet_plus_plus,
+            "U-Net++: decoders of all depths, nested",
+            Parts(first=r"conv_0_0\.conv_0\.conv\.", encoder=r"conv_\d_0\.", heads=r"final_conv_"),
+            {dims: widths[:5] for dims, widths in _USUAL.items()},
+            least=5,
+            most=5,
+            deep_supervision=True,
+        ),
+        "attention-unet": Network(
+            monai_nets.attention_unet,
+            "Attention U-Net: skips weighted by what lies below",
+            Parts(
+                first=r"model\.0\.conv\.0\.conv\.",
+                encoder=r"model\.(0|1\.(submodule\.1\.)*submodule\.(0|conv))\.",
+                heads=r"model\.2\.",
+            ),
+            _USUAL,
+        ),
+        "dynunet": Network(
+            monai_nets.dynunet,
+            "nnU-Net's network: strided convolutions, leaky ReLU",
+            Parts(
+                first=r"input_block\.conv1\.",
+                encoder=r"(input_block|downsamples|bottleneck)\.",
+                heads=r"(output_block|deep_supervision_heads)\.",
+            ),
+            _USUAL,
+            least=3,
+            deep_supervision=True,
+        ),
+        "segresnet": Network(
+            monai_nets.segresnet,
+            "SegResNet: residual, light decoder",
+            Parts(first=r"convInit\.", encoder=r"(convInit|down_layers)\.", heads=r"conv_final\.2\."),
+            {2: _doubled(32), 3: _doubled(16)},
+            levels=4,
+        ),
+        "swin-unet": Network(
+            SwinUNet,
+            "Swin-Unet: Swin transformer blocks alone",
+            Parts(first=r"embed\.", encoder=r"(embed|down)", heads=r"head\."),
+            {2: _doubled(96)},
+            levels=4,
+            stem=TOKEN,
+        ),
+        "swin-unetr": Network(
+            monai_nets.swin_unetr,
+            "Swin UNETR: Swin transformer encoder, convolutional decoder",
+            Parts(
+                first=r"(swinViT\.patch_embed|encoder1\.layer\.conv[13])\.",
+                encoder=r"(swinViT|encoder\d+)\.",
+                heads=r"out\.",
+            ),
+            {2: _doubled(24), 3: _doubled(24)},
+            least=5,
+            most=5,
+            stem=2,
+        ),
+        "unetr": Network(
+            monai_nets.unetr,
+            "UNETR: vision transformer encoder, convolutional decoder",
+            Parts(
+                first=r"(vit\.patch_embedding\.patch_embeddings|encoder1\.layer\.conv[13])\.",
+                encoder=r"(vit|encoder\d)\.",
+                heads=r"out\.",
+            ),
+            {2: (16, 32, 64, 128, 768), 3: (16, 32, 64, 128, 768)},
+            least=5,
+            most=5,
+            sized=True,
+        ),
+        "mednext": Network(
+            monai_nets.mednext,
+            "MedNeXt-S: ConvNeXt blocks in a U-Net",
+            Parts(first=r"stem\.", encoder=r"(stem|enc_stages|down_blocks|bottleneck)\.", heads=r"out_(0|blocks)\."),
+            {2: _doubled(32), 3: _doubled(32)},
+            deep_supervision=True,
+        ),
+        "deeplabv3": Network(
+            torchvision_nets.deeplabv3,
+            "DeepLabV3 with a ResNet-50: dilated convolutions",
+            Parts(first=r"net\.backbone\.conv1\.", encoder=r"net\.backbone\.", heads=r"net\.classifier\.4\."),
+            _RESNET,
+            least=5,
+            most=5,
+            fixed=True,
+            extra="torchvision",
+        ),
+        "fcn": Network(
+            torchvision_nets.fcn,
+            "FCN with a ResNet-50",
+            Parts(first=r"net\.backbone\.conv1\.", encoder=r"net\.backbone\.", heads=r"net\.classifier\.4\."),
+            _RESNET,
+            least=5,
+            most=5,
+            fixed=True,
+            extra="torchvision",
+        ),
+        "lraspp": Network(
+            torchvision_nets.lraspp,
+            "LR-ASPP with a MobileNetV3-Large: small and quick",
+            Parts(
+                first=r"net\.backbone\.0\.0\.",
+                encoder=r"net\.backbone\.",
+                heads=r"net\.classifier\.(low|high)_classifier\.",
+            ),
+            {2: (16, 24, 40, 112, 960)},
+            least=5,
+            most=5,
+            fixed=True,
+            extra="torchvision",
         ),
     }
 )
-"""The parts of each of ``NETWORKS``."""
 
 
-def part_of(tensor: str, network: str) -> Literal["encoder", "decoder", "heads"]:
-    """Which part of the network of this name the tensor of this name belongs to."""
-    parts = PARTS[network]
-    return "encoder" if tensor.startswith(parts.encoder) else "heads" if tensor.startswith(parts.heads) else "decoder"
+def network_of(name: str) -> Network:
+    """The network of this name; ``ConfigError`` where there is none."""
+    if name not in NETWORKS:
+        raise ConfigError(f"there is no network called '{name}'", expected="one of " + ", ".join(NETWORKS))
+    return NETWORKS[name]
+
+
+def widths_of(name: str, dims: Dims) -> tuple[int, ...]:
+    """The network's ``widths`` in so many dimensions; ``ConfigError`` where it is not for them."""
+    widths = network_of(name).widths
+    if dims not in widths:
+        (other,) = widths
+        raise ConfigError(
+            f"the network '{name}' is not for {dims}D", expected=f"dims {other}", remedy="or take another network"
+        )
+    return widths[dims]
 
 
 def build_network(config: NetConfig) -> nn.Module:
-    """The network of ``config`` with freshly drawn weights (from torch's global generator: seed it before)."""
-    if config.name not in NETWORKS:
-        raise ConfigError(f"there is no network called '{config.name}'", expected="one of " + ", ".join(NETWORKS))
-    if config.deep_supervision and config.name not in DEEP_SUPERVISION:
+    """The network of ``config`` with freshly drawn weights (from torch's global generator: seed it before).
+
+    ``ConfigError`` where there is none of this name, or it cannot be as ``config`` says.
+    """
+    network = network_of(config.name)
+    _check(config, network)
+    return network.build(config)
+
+
+def _check(config: NetConfig, network: Network) -> None:
+    name, widths = config.name, ", ".join(map(str, config.widths))
+    usual = widths_of(name, config.dims)[: network.levels]
+    if config.deep_supervision and not network.deep_supervision:
+        others = ", ".join(other for other, its in NETWORKS.items() if its.deep_supervision)
         raise ConfigError(
-            f"the network '{config.name}' has no deep supervision", remedy="leave it off, or take dynunet"
+            f"the network '{name}' has no deep supervision", remedy=f"leave it off, or take another one: {others}"
         )
-    return NETWORKS[config.name](config)
+    if network.fixed and config.widths != usual:
+        raise ConfigError(
+            f"the widths of the network '{name}' are fixed", found=f"widths {widths}", remedy="leave --widths out"
+        )
+    least, most = network.least, network.most or len(config.widths)
+    if not least <= len(config.widths) <= most:
+        needs = f"{least}" if least == most else f"at least {least}"
+        raise ConfigError(
+            f"the network '{name}' needs {needs} levels",
+            found=f"widths {widths}",
+            remedy="change --widths, or take unet",
+        )
+    if network.sized and config.input_size is None:
+        raise ConfigError(f"the network '{name}' must be told the size of its input", expected="network.input_size")
 
 
 def load_network(folder: Path, spec: ModelSpec) -> nn.Module:
@@ -113,14 +242,18 @@ def _least_parameters(config: NetConfig) -> int:
 
 def size_divisor(config: NetConfig) -> int:
     """Every spatial size of an input must be a multiple of this."""
-    return int(2 ** (len(config.widths) - 1))
+    return network_of(config.name).divisor(len(config.widths))
 
 
-def heads(output: Tensor, config: NetConfig) -> list[Tensor]:
+def heads(output: Tensor | Sequence[Tensor], config: NetConfig) -> list[Tensor]:
     """The network's training output as a list of logits, finest first: one, or several under deep supervision.
 
-    DynUNet stacks its levels, all brought to the finest size, as ``(B, levels, R, *space)``.
+    All have the size of the finest. Coarser ones are brought to it by repeating voxels, as DynUNet itself does, which
+    stacks its levels as ``(B, levels, R, *space)``.
     """
+    if not isinstance(output, Tensor):
+        finest, *coarser = output
+        return [finest, *(interpolate(level, finest.shape[2:]) for level in coarser)]
     if config.deep_supervision and output.ndim == config.dims + 3:
         return list(output.unbind(dim=1))
     return [output]

@@ -119,6 +119,22 @@ def t1c_binary() -> Recipe:
     )
 
 
+def t1c_boundary() -> Recipe:
+    """``t1c-binary`` with the boundary loss (Kervadec et al. 2019) beside Dice and cross-entropy; nothing else differs.
+
+    What is marked far from the tumour costs more than what is marked beside it. Its weight rises over the training as
+    the authors had it (:mod:`gliamap.losses.boundary`). The store needs distances: ``gliamap prepare --distances``.
+    """
+    plain = t1c_binary()
+    return plain.model_copy(
+        update={
+            "name": "t1c-boundary",
+            "description": "Pairs of image and mask, tumour or not, Dice + cross-entropy + boundary loss.",
+            "config": plain.config | {"loss": "boundary"},
+        }
+    )
+
+
 def brats_3d() -> Recipe:
     """nnU-Net's way with BraTS (Isensee et al. 2021), made small: DynUNet, WT/TC/ET as regions, deep supervision.
 

@@ -12,7 +12,15 @@ from pydantic import ValidationError
 from gliamap.config import TrainConfig
 from gliamap.errors import ConfigError, FileError
 from gliamap.io.atomic import read_json, write_json
-from gliamap.recipes.field import brats_3d, brats_slices, msd_t1gd, patches_transfer, t1c_binary, unet_classic
+from gliamap.recipes.field import (
+    brats_3d,
+    brats_slices,
+    msd_t1gd,
+    patches_transfer,
+    t1c_binary,
+    t1c_boundary,
+    unet_classic,
+)
 from gliamap.recipes.recipe import Recipe
 
 _STRONG = {
@@ -40,6 +48,7 @@ _BUILT_IN = (
     msd_t1gd(),
     unet_classic(),
     t1c_binary(),
+    t1c_boundary(),
     brats_3d(),
     Recipe(
         name="strong",

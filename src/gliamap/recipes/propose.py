@@ -12,7 +12,7 @@ from typing import Literal
 from gliamap.boxes import Shape
 from gliamap.config import NetConfig, TrainConfig
 from gliamap.errors import ConfigError
-from gliamap.nets.zoo import DEEP_SUPERVISION, size_divisor
+from gliamap.nets.zoo import network_of, size_divisor, widths_of
 from gliamap.recipes.facts import FAR, NARROW, DataFacts, Spacing
 from gliamap.recipes.memory import TrainingMemory, training_memory
 from gliamap.recipes.recipe import DEFAULT_NETWORK, Recipe, network_inputs
@@ -30,8 +30,7 @@ COARSEST_SIDE = 4
 """So many voxels remain at the coarsest level along the patch's shortest axis, at least."""
 
 LEVELS = (6, 5, 4, 3)
-WIDTHS = {2: (32, 512), 3: (16, 320)}
-"""Feature channels at the finest level, doubled from level to level, and the most that a level gets."""
+"""What is tried, as far as the network can have so many."""
 
 BATCH = {2: 16, 3: 2}
 THICK = 3.0
@@ -87,6 +86,9 @@ def _dims(facts: DataFacts, base: Recipe) -> tuple[Dims, str]:
         return 2, "every case is a single slice"
     if base.dims:
         return base.dims, f"as the recipe {base.name} says"
+    name = base.network or DEFAULT_NETWORK
+    if 3 not in network_of(name).widths:
+        return 2, f"the network {name} is for slices"
     x, y, z = facts.spacing
     thickness = z / min(x, y)
     if thickness > THICK:
@@ -114,25 +116,27 @@ def _sizes(facts: DataFacts, dims: Dims, memory_bytes: int, base: Recipe) -> tup
     """The deepest network, and the largest patch for it, that fit the median case and the memory."""
     config = TrainConfig.model_validate(base.config)
     name = base.network or DEFAULT_NETWORK
-    supervised = name in DEEP_SUPERVISION if base.deep_supervision is None else base.deep_supervision
+    known, widths = network_of(name), widths_of(name, dims)
     modalities = facts.prep.modalities
-    first, most = WIDTHS[dims]
+    depths = [levels for levels in LEVELS if known.least <= levels <= len(widths)]
     smallest = 0
-    for levels in LEVELS:
+    for levels in depths:
+        last = levels == depths[-1]
         network = NetConfig(
             name=name,
             dims=dims,
             in_channels=network_inputs(base, config, modalities).channels(len(modalities)),
             out_channels=facts.outputs,
-            widths=tuple(min(most, first * 2**level) for level in range(levels)),
-            deep_supervision=supervised,
+            widths=widths[:levels],
+            deep_supervision=known.deep_supervision if base.deep_supervision is None else base.deep_supervision,
         )
-        patch = _patch(facts.shape, network, last=levels == LEVELS[-1])
+        patch = _patch(facts.shape, network, last=last)
         while patch is not None:
+            network = network.model_copy(update={"input_size": patch if known.sized else None})
             smallest = training_memory(network, patch, 1, precision=config.precision).total
             if smallest <= USABLE * memory_bytes:
                 return network, patch
-            patch = _smaller(patch, facts.shape, network)
+            patch = _smaller(patch, facts.shape, network, last=last)
     raise ConfigError(
         "the memory is too small for any training",
         found=f"{memory_bytes / 1e9:.1f} GB",
@@ -151,10 +155,10 @@ def _patch(shape: Shape, network: NetConfig, *, last: bool) -> Shape | None:
     return (x, y, 1 if network.dims == 2 else z)
 
 
-def _smaller(patch: Shape, shape: Shape, network: NetConfig) -> Shape | None:
+def _smaller(patch: Shape, shape: Shape, network: NetConfig, *, last: bool) -> Shape | None:
     """One step less along the axis that covers most of the median case; ``None`` where no axis can give."""
     divisor = size_divisor(network)
-    least = max(SMALLEST_SIDE, COARSEST_SIDE * divisor)
+    least = max(SMALLEST_SIDE, (2 if last else COARSEST_SIDE) * divisor)
     able = [axis for axis in range(network.dims) if patch[axis] - divisor >= least]
     if not able:
         return None

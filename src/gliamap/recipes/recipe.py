@@ -24,7 +24,8 @@ class Recipe(Settings):
     labels) or ``binary`` (WT alone). ``overlap`` is that of windows at inference, ``mirror`` shows the network the
     other hemisphere, too. ``stride`` has patches drawn from a patch table with so many voxels from one to the next
     (:mod:`gliamap.sampling.drawing`). ``base`` is a recipe for the same network that is trained first, on the same
-    cases; this one begins with what it has learnt. ``config`` sets single fields of
+    cases; this one begins with what it has learnt. ``pretrained``: a file of weights from ImageNet that the network's
+    backbone starts from, or ``imagenet`` to have it fetched. ``config`` sets single fields of
     :class:`gliamap.config.TrainConfig` by name. ``reasons`` says why a proposed setting is what it is.
     """
 
@@ -39,6 +40,7 @@ class Recipe(Settings):
     mirror: bool = False
     stride: int | None = Field(default=None, ge=1)
     base: Recipe | None = None
+    pretrained: str | None = None
     config: dict[str, Any] = Field(default_factory=dict)
     reasons: dict[str, str] = Field(default_factory=dict)
 
@@ -51,6 +53,8 @@ class Recipe(Settings):
             raise ValueError("a base has no base of its own")
         if any(getattr(base, name) is not None for name in _NETWORK):
             raise ValueError("a base has the recipe's network: leave network, widths and dims out of it")
+        if self.pretrained is not None:
+            raise ValueError("the base comes first: say pretrained in it")
         return self
 
 

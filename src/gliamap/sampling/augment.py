@@ -31,6 +31,7 @@ from gliamap.sampling.artefacts import (
     draw_spikes,
     repeated,
 )
+from gliamap.sampling.extras import farthest
 from gliamap.sampling.warp import affine_matrix, draw_bend, sample, sampling_grid
 
 
@@ -95,16 +96,39 @@ def apply_augmentation(
     same from the mirrored hemisphere) repeats what was drawn per channel. ``soft`` ``(R, X, Y, Z)`` in 0..1 moves like
     the labels. Image and ``soft`` are interpolated linearly, labels take the nearest voxel.
     """
-    axes = [axis for axis, flip in enumerate(drawn.flips) if flip]
-    image, labels = image.flip([1 + a for a in axes]), labels.flip(axes)
-    soft = None if soft is None else soft.flip([1 + a for a in axes])
-    if drawn.matrix is not None or drawn.elastic is not None:
-        x, y, z = image.shape[1:]
-        grid = sampling_grid((x, y, z), drawn.matrix, drawn.elastic)
+    image, labels = _flipped(image, drawn), _flipped(labels[None], drawn)[0]
+    soft = None if soft is None else _flipped(soft, drawn)
+    grid = _grid(drawn, image)
+    if grid is not None:
         image = sample(image, grid, "bilinear")
         labels = sample(labels[None].float(), grid, "nearest")[0].to(torch.uint8)
         soft = None if soft is None else sample(soft, grid, "bilinear").clamp(0, 1)  # against rounding
     return _vary_intensity(image, drawn), labels, soft
+
+
+def move_distances(distances: Tensor, drawn: Augmentation) -> Tensor:
+    """Signed distances ``(R, X, Y, Z)`` moved like the labels, interpolated linearly; a new tensor.
+
+    Beyond the patch, where labels are background, they are as large as anywhere in it, at least 1. They are moved, not
+    taken anew: where the anatomy is scaled or bent they are of the anatomy as it was.
+    """
+    moved, grid = _flipped(distances, drawn), _grid(drawn, distances)
+    if grid is None:
+        return moved
+    far = farthest(distances)
+    return sample(moved - far, grid, "bilinear") + far
+
+
+def _flipped(maps: Tensor, drawn: Augmentation) -> Tensor:
+    return maps.flip([1 + axis for axis, flip in enumerate(drawn.flips) if flip])
+
+
+def _grid(drawn: Augmentation, maps: Tensor) -> Tensor | None:
+    """Where the voxels of ``(K, X, Y, Z)`` maps come from; ``None`` where they stay."""
+    if drawn.matrix is None and drawn.elastic is None:
+        return None
+    x, y, z = maps.shape[1:]
+    return sampling_grid((x, y, z), drawn.matrix, drawn.elastic)
 
 
 def _vary_intensity(image: Tensor, drawn: Augmentation) -> Tensor:

@@ -21,31 +21,34 @@ from gliamap.case import PreparedCase
 from gliamap.config import ModelSpec, OutputConfig, TrainConfig
 from gliamap.inputs import cut_channels, mirrored, with_presence
 from gliamap.io.pages import announce
-from gliamap.io.soft import STEPS, open_soft
 from gliamap.io.store import StoreEntry, read_case
 from gliamap.labels import LabelMap, encode_classes, encode_regions
-from gliamap.sampling.augment import apply_augmentation, draw_augmentation
+from gliamap.sampling.augment import Augmentation, apply_augmentation, draw_augmentation, move_distances
 from gliamap.sampling.choose import choose_box, choose_case, group_cases
 from gliamap.sampling.drawing import PatchOrder
+from gliamap.sampling.extras import Extras, lesion_weights, read_distances, read_soft
 
 
 @dataclass(frozen=True, eq=False)
 class Patch:
     """One training patch: ``image`` ``(C, X, Y, Z)`` float32 and ``target`` ``(R, X, Y, Z)`` uint8 masks.
 
-    ``soft`` ``(R, X, Y, Z)`` float32 are the teachers' probabilities, where there are teachers.
+    Shaped like the masks, float32, where asked for (:mod:`gliamap.sampling.extras`): ``soft``, the teachers'
+    probabilities; ``distances``, signed, to each region's surface; ``weights`` of voxels.
     """
 
     image: Tensor
     target: Tensor
     soft: Tensor | None = None
+    distances: Tensor | None = None
+    weights: Tensor | None = None
 
 
 class PatchDataset(Dataset[Patch]):
     """Endless training patches of the given cases; holds names and counts, never voxels.
 
     Case and box are chosen freely (:mod:`gliamap.sampling.choose`), or drawn from a patch table in the ``order`` given.
-    ``soft`` is the folder of the teachers' probabilities (:mod:`gliamap.io.soft`), where there are teachers.
+    ``extras`` says what they come with beside their masks; distances only where the output is of regions.
     """
 
     def __init__(
@@ -54,7 +57,7 @@ class PatchDataset(Dataset[Patch]):
         entries: Sequence[StoreEntry],
         config: TrainConfig,
         spec: ModelSpec,
-        soft: Path | None = None,
+        extras: Extras = Extras(),  # noqa: B008 (frozen)
         order: PatchOrder | None = None,
     ) -> None:
         self._store = store
@@ -63,7 +66,7 @@ class PatchDataset(Dataset[Patch]):
         self._inputs = spec.inputs
         self._modalities = len(spec.prep.modalities)
         self._output = spec.output
-        self._soft = soft
+        self._extras = extras
         self._order = order
 
     def __getitem__(self, index: int) -> Patch:
@@ -77,10 +80,13 @@ class PatchDataset(Dataset[Patch]):
         image = torch.from_numpy(cut_channels(case.image, box, self._inputs))
         labels = torch.from_numpy(read_padded(case.labels, box))
         drawn = draw_augmentation(rng, config.augment, self._modalities, config.patch)
-        image, labels, soft = apply_augmentation(image, labels, drawn, self._read_soft(case.case_id, box))
+        soft = read_soft(self._extras.soft, case.case_id, box) if self._extras.soft else None
+        image, labels, soft = apply_augmentation(image, labels, drawn, soft)
         present = draw_present(rng, self._modalities, config.modality_dropout)
         shown = torch.from_numpy(with_presence(image.numpy(), present, self._inputs))
-        return Patch(shown, torch.from_numpy(encode_target(labels.numpy(), self._output)), soft)
+        target = encode_target(labels.numpy(), self._output)
+        distances = self._distances(case.case_id, box, drawn) if self._extras.distances else None
+        return Patch(shown, torch.from_numpy(target), soft, distances, self._weights(target))
 
     def _cut(self, rng: np.random.Generator, number: int) -> tuple[PreparedCase, Box]:
         """The case and the box that a patch is cut from."""
@@ -96,10 +102,13 @@ class PatchDataset(Dataset[Patch]):
         if self._inputs.mirror:
             announce(image, mirrored(box, image.shape[1]))
 
-    def _read_soft(self, case_id: str, box: Box) -> Tensor | None:
-        if self._soft is None:
+    def _distances(self, case_id: str, box: Box, drawn: Augmentation) -> Tensor:
+        return move_distances(read_distances(self._store, case_id, self._output.regions, box), drawn)
+
+    def _weights(self, target: LabelMap) -> Tensor | None:
+        if not self._extras.weights:
             return None
-        return torch.from_numpy(read_padded(open_soft(self._soft, case_id), box).astype(np.float32) / STEPS)
+        return torch.from_numpy(lesion_weights(target, first=int(self._output.kind == "classes")))
 
 
 def draw_present(rng: np.random.Generator, modalities: int, dropout: float) -> tuple[bool, ...] | None:

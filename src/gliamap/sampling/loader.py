@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -32,29 +32,31 @@ _TRIM_EVERY = 10  # micro-batches; after each one, a patch would take a third lo
 class Batch:
     """``image`` ``(B, C, *space)`` float32 and ``target`` ``(B, R, *space)`` uint8 masks; space is X, Y in 2D.
 
-    ``soft`` ``(B, R, *space)`` float32: the teachers' probabilities, where there are teachers.
+    ``soft``, ``distances`` and ``weights``, shaped like the masks, where they are asked for, as in
+    :class:`~gliamap.sampling.dataset.Patch`.
     """
 
     image: Tensor
     target: Tensor
     soft: Tensor | None = None
+    distances: Tensor | None = None
+    weights: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The batch on ``device``; from pinned memory the copy runs beside the computation."""
-        soft = None if self.soft is None else self.soft.to(device, non_blocking=True)
-        return Batch(self.image.to(device, non_blocking=True), self.target.to(device, non_blocking=True), soft)
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def share_memory(self) -> Batch:
         """The batch in memory that other processes can read; ``RuntimeError`` where there is no room."""
-        for tensor in (self.image, self.target, self.soft):
-            if tensor is not None:
-                tensor.share_memory_()  # type: ignore[no-untyped-call]
-        return self
+        return self._each(lambda tensor: tensor.share_memory_())  # type: ignore[no-untyped-call]
 
     def pin_memory(self) -> Batch:
         """The batch in memory that a GPU can copy from by itself; called by the loader."""
-        soft = None if self.soft is None else self.soft.pin_memory()
-        return Batch(self.image.pin_memory(), self.target.pin_memory(), soft)
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        extras = (None if one is None else change(one) for one in (self.soft, self.distances, self.weights))
+        return Batch(change(self.image), change(self.target), *extras)
 
 
 @dataclass(frozen=True)
@@ -217,15 +219,23 @@ class _Collate:
             if isinstance(patch, GliamapError):
                 return patch
             sound.append(patch)
-        soft = [patch.soft for patch in sound if patch.soft is not None]
-        images, targets = self._stack([patch.image for patch in sound]), self._stack([patch.target for patch in sound])
-        batch = Batch(images, targets, self._stack(soft) if soft else None)
+        batch = Batch(
+            self._stack([patch.image for patch in sound]),
+            self._stack([patch.target for patch in sound]),
+            self._stack_extra([patch.soft for patch in sound]),
+            self._stack_extra([patch.distances for patch in sound]),
+            self._stack_extra([patch.weights for patch in sound]),
+        )
         if get_worker_info() is None:
             return batch
         self._made += 1
         if self._made % _TRIM_EVERY == 0 and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):  # glibc has it
             libc.malloc_trim(0)
         return _shared(batch)
+
+    def _stack_extra(self, parts: list[Tensor | None]) -> Tensor | None:
+        there = [part for part in parts if part is not None]
+        return self._stack(there) if there else None
 
     def _stack(self, parts: list[Tensor]) -> Tensor:
         whole = torch.stack(parts)

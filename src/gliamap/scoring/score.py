@@ -12,7 +12,7 @@ from gliamap.boxes import Box, bounding_box
 from gliamap.labels import REGION_TISSUES, LabelMap, Region, Tissue, region_mask
 from gliamap.metrics import overlap
 from gliamap.metrics.overlap import Counts
-from gliamap.metrics.surface import hd95
+from gliamap.metrics.surface import SurfaceDistances, hd95, surface_dice, surface_distances
 from gliamap.metrics.undefined import worst_hd95
 from gliamap.volume import Grid, Unit
 
@@ -21,9 +21,10 @@ from gliamap.volume import Grid, Unit
 class RegionScore:
     """The figures of one region of one case.
 
-    Dice, IoU, sensitivity, specificity, precision and accuracy are in 0..1; ``hd95`` is in mm (pixels for an image
-    without spacing), volumes are in mL (pixels likewise), differences are predicted minus reference. The volumes of
-    a missing prediction are ``None``, and so is ``volume_difference_percent`` where only the reference is empty.
+    Dice, IoU, sensitivity, specificity, precision, accuracy and surface Dice (at a tolerance of 1 mm, or 1 pixel) are
+    in 0..1; ``hd95`` is in mm (pixels for an image without spacing), volumes are in mL (pixels likewise), differences
+    are predicted minus reference. The volumes of a missing prediction are ``None``, and so is
+    ``volume_difference_percent`` where only the reference is empty.
     Empty masks: :mod:`gliamap.metrics.undefined`.
     """
 
@@ -34,6 +35,7 @@ class RegionScore:
     precision: float
     accuracy: float
     hd95: float
+    surface_dice: float
     reference_volume: float
     predicted_volume: float | None
     volume_difference: float | None
@@ -74,13 +76,9 @@ def score_case(
     table = _tally(prediction, reference, box)
     scores = {}
     for region in regions:
-        distance = hd95(
-            region_mask(prediction[box.slices], region),
-            region_mask(reference[box.slices], region),
-            spacing=grid.spacing,
-            worst=worst_hd95(grid),
-        )
-        scores[region] = _region_score(overlap.counts_of(table, REGION_TISSUES[region]), distance, grid.voxel_size)
+        masks = [region_mask(labels[box.slices], region) for labels in (prediction, reference)]
+        surfaces = surface_distances(masks[0], masks[1], grid.spacing)
+        scores[region] = _region_score(overlap.counts_of(table, REGION_TISSUES[region]), surfaces, grid)
     by_class = _class_counts(table) if classes else {}
     return CaseScore(scores, by_class, overlap.mean_iou(table, tuple(Tissue)) if classes else None, grid.unit)
 
@@ -103,6 +101,7 @@ def score_missing(reference: LabelMap, grid: Grid, regions: Sequence[Region], *,
             precision=0.0,
             accuracy=0.0,
             hd95=worst_hd95(grid),
+            surface_dice=0.0,
             reference_volume=counts.reference * grid.voxel_size,
             predicted_volume=None,
             volume_difference=None,
@@ -134,7 +133,8 @@ def _class_counts(table: NDArray[np.int64]) -> dict[Tissue, Counts]:
     return {t: c for t, c in each.items() if t == Tissue.BACKGROUND or c.predicted or c.reference}
 
 
-def _region_score(counts: Counts, distance: float, voxel_size: float) -> RegionScore:
+def _region_score(counts: Counts, surfaces: SurfaceDistances, grid: Grid) -> RegionScore:
+    voxel_size = grid.voxel_size
     return RegionScore(
         dice=overlap.dice(counts),
         iou=overlap.iou(counts),
@@ -142,7 +142,8 @@ def _region_score(counts: Counts, distance: float, voxel_size: float) -> RegionS
         specificity=overlap.specificity(counts),
         precision=overlap.precision(counts),
         accuracy=overlap.accuracy(counts),
-        hd95=distance,
+        hd95=hd95(surfaces, worst=worst_hd95(grid)),
+        surface_dice=surface_dice(surfaces),
         reference_volume=counts.reference * voxel_size,
         predicted_volume=counts.predicted * voxel_size,
         volume_difference=overlap.volume_difference(counts, voxel_size),

@@ -2,8 +2,8 @@
 
 ``manifest.csv``: one row a case, found by the first of the columns ``file``, ``image``, ``case_id``, ``id`` and
 ``case`` that names a case; files also by their stem. Read are ``patient_group``, ``patient`` or ``patient_id``,
-``fold``, and ``exclude_from_train_when_test_fold`` (``1;2``). Several rows about one case, such as one a file, must
-agree.
+``fold``, ``exclude_from_train_when_test_fold`` (``1;2``), and ``same_patient_as_3d_case``, the names that the patient
+has in other data sets (likewise). Several rows about one case, such as one a file, must agree.
 
 ``folds.json``: sections ``{"name": {"patient or case": fold, ...}}``.
 
@@ -33,6 +33,8 @@ _KEYS = (*_FILE_KEYS, "case_id", "id", "case")
 _PATIENTS = ("patient_group", "patient", "patient_id")
 _FOLD = "fold"
 _EXCLUDE = "exclude_from_train_when_test_fold"
+_ALIASES = "same_patient_as_3d_case"
+_READ = (*_KEYS, *_PATIENTS, _FOLD, _EXCLUDE, _ALIASES)
 
 _Table = list[tuple[Mapping[str, str], "_Row"]]
 
@@ -44,6 +46,7 @@ class _Row:
     patient: str | None
     fold: int | None
     exclude: frozenset[int]
+    aliases: frozenset[str]
     line: int = field(compare=False)
 
 
@@ -97,6 +100,7 @@ def _with_row(identity: CaseIdentity, row: _Row | None) -> CaseIdentity:
         patient_id=row.patient or identity.patient_id,
         fold=identity.fold if row.fold is None else row.fold,
         exclude_when_test_fold=row.exclude,
+        aliases=row.aliases,
     )
 
 
@@ -114,7 +118,7 @@ def _read_manifest(path: Path, data: DataSet) -> _Manifest:
             columns = tuple(reader.fieldnames or ())
             keys = [name for name in _KEYS if name in columns]
             patients = next((name for name in _PATIENTS if name in columns), None)
-            for wanted in (_KEYS, (*_PATIENTS, _FOLD, _EXCLUDE)):
+            for wanted in (_KEYS, (*_PATIENTS, _FOLD, _EXCLUDE, _ALIASES)):
                 if not set(wanted) & set(columns):
                     return _Manifest({}, notes=(f"{MANIFEST} was passed over: no column {', '.join(wanted)}",))
             table = [_row(row, path, reader.line_num, patients) for row in reader]
@@ -163,7 +167,7 @@ def _case_of(value: str, case_ids: Set[str], *, is_file: bool) -> str | None:
 
 def _row(row: Mapping[str, str | None], path: Path, line: int, patients: str | None) -> tuple[Mapping[str, str], _Row]:
     """The named cells, blank where the line is short, and what they say."""
-    cells = {name: (row[name] or "").strip() for name in (*_KEYS, *_PATIENTS, _FOLD, _EXCLUDE) if name in row}
+    cells = {name: (row[name] or "").strip() for name in _READ if name in row}
     patient = (cells[patients] if patients else "") or None
     try:
         fold = int(cells[_FOLD]) if cells.get(_FOLD) else None
@@ -174,7 +178,8 @@ def _row(row: Mapping[str, str | None], path: Path, line: int, patients: str | N
             found=str(error),
             expected=f"whole numbers in '{_FOLD}' and '{_EXCLUDE}' (separated by ';')",
         ) from error
-    return cells, _Row(patient, fold, exclude, line)
+    aliases = frozenset(name.strip() for name in cells.get(_ALIASES, "").split(";") if name.strip())
+    return cells, _Row(patient, fold, exclude, aliases, line)
 
 
 def _find_section(
@@ -211,19 +216,21 @@ def _read_folds(path: Path) -> dict[str, dict[str, int]]:
 
 
 def write_manifest(folder: Path, identities: Sequence[CaseIdentity], *, patients_known: bool) -> None:
-    """Write ``manifest.csv`` into ``folder``: case and patient, and folds and exclusions where there are any.
+    """Write ``manifest.csv`` into ``folder``: case and patient; folds, exclusions and aliases where there are any.
 
     A patient who is not known, and so is named after the case, is left blank; read back, patients are then not known.
     """
     folds = any(identity.fold is not None for identity in identities)
     excluded = any(identity.exclude_when_test_fold for identity in identities)
+    named = any(identity.aliases for identity in identities)
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["case", "patient"] + [_FOLD] * folds + [_EXCLUDE] * excluded)
+    table.writerow(["case", "patient"] + [_FOLD] * folds + [_EXCLUDE] * excluded + [_ALIASES] * named)
     for identity in identities:
         unknown = not patients_known and identity.patient_id == identity.case_id
         row = [identity.case_id, "" if unknown else identity.patient_id]
         row += ["" if identity.fold is None else str(identity.fold)] * folds
         row += [";".join(map(str, sorted(identity.exclude_when_test_fold)))] * excluded
+        row += [";".join(sorted(identity.aliases))] * named
         table.writerow(row)
     write_text(folder / MANIFEST, text.getvalue())

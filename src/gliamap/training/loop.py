@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from gliamap.config import ModelSpec, TrainConfig
 from gliamap.errors import ConfigError, OutputError
 from gliamap.infer.engine import TorchEngine
 from gliamap.io.atomic import remove_leftovers
 from gliamap.io.checkpoint import read_spec, save_checkpoint
-from gliamap.io.store import StoreEntry, read_case, read_store
+from gliamap.io.store import StoreEntry, has_distances, read_case, read_store
 from gliamap.labels import decode_regions, get_convention
+from gliamap.losses.named import LOSSES
+from gliamap.nets.pretrained import backbone_weights, fill
 from gliamap.nets.transfer import carry_over, match
-from gliamap.nets.zoo import PARTS, build_network, load_network, size_divisor
+from gliamap.nets.zoo import build_network, load_network, network_of, size_divisor
 from gliamap.sampling.dataset import PatchDataset
 from gliamap.sampling.drawing import PatchOrder
+from gliamap.sampling.extras import Extras
 from gliamap.sampling.loader import make_share
 from gliamap.training.devices import Devices, PeerLost
 from gliamap.training.optim import learning_rate
@@ -41,7 +45,8 @@ class Job:
 
     ``soft`` is the folder of the teachers' probabilities (:mod:`gliamap.io.soft`), where there are teachers.
     ``patches`` is the list of those to draw (:mod:`gliamap.io.patch_list`), where they come from a patch table.
-    ``source`` is the checkpoint whose weights are taken over, where there is one.
+    ``source`` is the checkpoint whose weights are taken over, where there is one; ``pretrained`` the file of a
+    backbone's weights (:mod:`gliamap.nets.pretrained`), where it starts from that.
     """
 
     store: Path
@@ -53,6 +58,7 @@ class Job:
     soft: Path | None = None
     patches: Path | None = None
     source: Path | None = None
+    pretrained: Path | None = None
 
 
 def train(
@@ -121,7 +127,9 @@ def _cases(job: Job) -> tuple[PatchDataset, list[StoreEntry]]:
     """The patches to learn from and the cases to validate on."""
     entries = {entry.case_id: entry for entry in read_store(job.store).cases}
     order = PatchOrder(job.patches, job.train_ids, job.config) if job.patches else None
-    dataset = PatchDataset(job.store, [entries[i] for i in job.train_ids], job.config, job.spec, job.soft, order)
+    needs = LOSSES[job.config.loss].needs
+    extras = Extras(job.soft, distances=needs == "distances", weights=needs == "weights")
+    dataset = PatchDataset(job.store, [entries[i] for i in job.train_ids], job.config, job.spec, extras, order)
     return dataset, [entries[i] for i in job.val_ids]
 
 
@@ -157,18 +165,27 @@ def _learner(job: Job, devices: Devices, *, resume: bool) -> Learner:
 
 def _new_learner(job: Job, devices: Devices, *, with_weights: bool) -> Learner:
     """A learner before its first step. ``with_weights``: starting as its source, where there is one."""
-    config, spec = job.config, job.spec
-    torch.manual_seed(config.seed)
-    model = build_network(spec.network)
+    torch.manual_seed(job.config.seed)
+    model = build_network(job.spec.network)
+    taken = _take_over(job, model, with_weights=with_weights)
+    parts = network_of(job.spec.network.name).parts
+    encoder = {name for name in taken if parts.of(name) == "encoder"}
+    return make_learner(model.to(devices.device), job.config, transferred=taken, resting=encoder)
+
+
+def _take_over(job: Job, model: nn.Module, *, with_weights: bool) -> Collection[str]:
+    """The tensors that come from elsewhere; ``with_weights``: ``model`` gets them."""
+    if job.pretrained:
+        weights = backbone_weights(job.pretrained, job.spec)
+        if with_weights:
+            fill(model, weights)
+        return weights.keys()
     if job.source is None:
-        return make_learner(model.to(devices.device), config)
+        return ()
     source = read_spec(job.source)
-    if with_weights:
-        transfer = carry_over(model, spec, source=load_network(job.source, source), source_spec=source)
-    else:
-        transfer = match(source, spec)
-    encoder = PARTS[spec.network.name].encoder
-    return make_learner(model.to(devices.device), config, transferred=transfer.names, encoder=encoder)
+    if not with_weights:
+        return match(source, job.spec).names
+    return carry_over(model, job.spec, source=load_network(job.source, source), source_spec=source).names
 
 
 class _Keeper:
@@ -284,3 +301,23 @@ def check_job(job: Job, processes: int = 1) -> None:
         )
     for case_id in (*job.train_ids, *job.val_ids):
         read_case(job.store, case_id)
+    if LOSSES[job.config.loss].needs == "distances":
+        _check_distances(job)
+
+
+def _check_distances(job: Job) -> None:
+    """``ConfigError`` where a training case lacks the distances that the loss needs, or the output has none."""
+    loss, output = job.config.loss, job.spec.output
+    if output.kind != "regions":
+        raise ConfigError(
+            f"the loss {loss} is for regions, and for tumour alone",
+            found=f"output {output.kind}",
+            remedy="say --output regions or binary, or another --loss",
+        )
+    lacking = [i for i in job.train_ids if not has_distances(job.store, i, output.regions)]
+    if lacking:
+        raise ConfigError(
+            f"the loss {loss} needs distances to the tumour's surfaces, which {job.store} does not hold",
+            found=f"{len(lacking)} of {len(job.train_ids)} training cases without, such as {lacking[0]}",
+            remedy="run gliamap prepare again as before, with --distances: it adds them, or say another --loss",
+        )

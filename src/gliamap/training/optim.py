@@ -43,9 +43,13 @@ def learning_rate(step: int, config: TrainConfig) -> float:
 def update_average(average: nn.Module, model: nn.Module, step: int, decay: float) -> None:
     """Move ``average`` towards ``model`` (exponential moving average).
 
-    The decay starts low, ``(1 + step) / (10 + step)``, so that the first random weights are soon forgotten.
+    The decay starts low, ``(1 + step) / (10 + step)``, so that the first random weights are soon forgotten. Running
+    statistics (of batch normalisation) are averaged as the weights are, which they belong to; counts are copied.
     """
     share = 1 - min(decay, (1 + step) / (10 + step))
     torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), share)
     for kept, new in zip(average.buffers(), model.buffers(), strict=True):
-        kept.copy_(new)
+        if new.is_floating_point():
+            kept.lerp_(new, share)
+        else:
+            kept.copy_(new)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -39,16 +40,35 @@ class Learner:
 
 
 def make_learner(
-    model: nn.Module, config: TrainConfig, *, transferred: Collection[str] = (), encoder: tuple[str, ...] = ()
+    model: nn.Module, config: TrainConfig, *, transferred: Collection[str] = (), resting: Collection[str] = ()
 ) -> Learner:
     """A learner before its first step.
 
-    ``transferred`` names the tensors that come from another network, which ``config`` can hold back; ``encoder`` is
-    how the names of the encoder's begin.
+    ``transferred`` names the tensors that come from another network, which ``config`` can hold back, ``resting`` those
+    of them that do not change in the first steps.
     """
-    resting = tuple(p for name, p in model.named_parameters() if name in transferred and name.startswith(encoder))
     optimiser = make_optimiser(model, config, transferred)
-    return Learner(model, copy.deepcopy(model).requires_grad_(False), optimiser, resting=resting)
+    average = copy.deepcopy(model).requires_grad_(False)
+    at_rest = tuple(parameter for name, parameter in model.named_parameters() if name in resting)
+    return Learner(model, average, optimiser, resting=at_rest)
+
+
+@contextmanager
+def whole_step(learner: Learner) -> Iterator[None]:
+    """A block in which a step is taken; where it does not come to its end, nothing of it remains.
+
+    The forward pass moves running statistics (of batch normalisation) by itself, long before the step is done. They are
+    put back, else a step that is done again would move them twice.
+    """
+    step = learner.progress.step
+    before = [buffer.clone() for buffer in learner.model.buffers()]
+    try:
+        yield
+    except BaseException:
+        if learner.progress.step == step:
+            for buffer, kept in zip(learner.model.buffers(), before, strict=True):
+                buffer.copy_(kept)
+        raise
 
 
 def save_state(path: Path, learner: Learner) -> None:

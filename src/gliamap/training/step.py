@@ -11,14 +11,15 @@ from torch import Tensor, nn
 
 from gliamap.config import ModelSpec, NetConfig, TrainConfig
 from gliamap.errors import TrainingError
-from gliamap.losses import LOSSES, deeply_supervised
+from gliamap.losses.named import LOSSES, deeply_supervised
+from gliamap.losses.target import Target
 from gliamap.nets.zoo import heads, size_divisor
 from gliamap.sampling.dataset import PatchDataset
 from gliamap.sampling.loader import Batch, Feed, make_share
 from gliamap.training.devices import Devices
 from gliamap.training.optim import learning_rate, update_average
 from gliamap.training.progress import Clock
-from gliamap.training.state import Learner
+from gliamap.training.state import Learner, whole_step
 from gliamap.training.stop import Stop
 
 logger = logging.getLogger(__name__)
@@ -44,6 +45,10 @@ class Stepper:
         A loss or gradient that is not finite is a ``TrainingError`` and changes nothing. Where a GPU's memory does not
         suffice, micro-batches are halved from here on, down to one patch; the gradients are added up instead.
         """
+        with whole_step(self._learner):
+            self._take(clock, stop)
+
+    def _take(self, clock: Clock, stop: Stop) -> None:
         learner, config = self._learner, self._config
         progress = learner.progress
         if self._rests and progress.step >= config.freeze_encoder_steps:
@@ -115,9 +120,20 @@ class Stepper:
         config, spec = self._config, self._spec
         with torch.autocast(self._devices.device.type, torch.bfloat16, enabled=self._bf16):
             levels = heads(self._network(batch.image), spec.network)
-        loss = LOSSES[config.loss]
+        target = Target(
+            batch.target,
+            soft=batch.soft,
+            distances=batch.distances,
+            weights=batch.weights,
+            progress=self._learner.progress.step / config.steps,
+        )
         return deeply_supervised(
-            levels, batch.target, spec.output.kind, loss=loss, soft=batch.soft, soft_weight=config.soft_weight
+            levels,
+            target,
+            spec.output.kind,
+            loss=LOSSES[config.loss].compute,
+            soft_weight=config.soft_weight,
+            level_weight=config.level_weight,
         )
 
     def _halve(self, found: str) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from gliamap.case import CaseFiles, DataSet
 from gliamap.checks.anatomy import Foreground
 from gliamap.config import PrepConfig, Settings
@@ -18,12 +20,16 @@ from gliamap.io.store import (
     StoreInfo,
     case_origin,
     entry_of,
+    has_distances,
     is_complete,
     read_store,
     write_case,
+    write_distances,
     write_store,
 )
-from gliamap.labels import CONVENTIONS, Convention, get_convention
+from gliamap.io.store import read_case as read_stored_case
+from gliamap.labels import CONVENTIONS, Convention, get_convention, region_mask
+from gliamap.prep.distances import signed_distances
 from gliamap.prep.pipeline import prepare as prepare_case
 from gliamap.sources.detect import scan
 from gliamap.sources.layout import summarise
@@ -38,7 +44,8 @@ class PrepareOptions(Settings):
     ``modalities``: which to use, in this order (default: those that most cases have). ``labels``: the label
     convention. ``foreground``, ``normalise``, ``spacing``: see :class:`gliamap.config.PrepConfig`. ``pattern``: how
     files are named where no layout fits, see :mod:`gliamap.sources.pattern`. ``overwrite``: prepare again with other
-    settings or from other sources.
+    settings or from other sources. ``distances``: make the distances to the surfaces of the convention's regions, too,
+    which the boundary loss needs.
     """
 
     modalities: tuple[str, ...] | None = None
@@ -48,6 +55,7 @@ class PrepareOptions(Settings):
     spacing: tuple[float, float, float] | None = None
     pattern: str | None = None
     overwrite: bool = False
+    distances: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,13 +99,7 @@ def prepare(
         if progress:
             progress(number, len(cases), files.case_id)
         try:
-            (convention,) = files.conventions
-            origin = case_origin(files, config, convention)
-            if is_complete(store, files.case_id, origin):
-                reused += 1
-            else:
-                case = read_case(files, modalities=config.modalities)
-                write_case(store, prepare_case(case, config), origin=origin, convention=convention)
+            reused += _written(files, store, config, distances=options.distances)
             entries.append(entry_of(store, files))
         except Exception as error:
             if len(cases) == 1:
@@ -116,6 +118,29 @@ def prepare(
         cases=tuple(entries),
     )
     return Prepared(write_store(store, info), reused, failed, notes)
+
+
+def _written(files: CaseFiles, store: Path, config: PrepConfig, *, distances: bool) -> bool:
+    """Write what the store lacks of a case; true where it lacked nothing.
+
+    Distances come from the stored labels. A case that has some is not left without when it is prepared again.
+    """
+    (convention,) = files.conventions
+    origin = case_origin(files, config, convention)
+    regions = get_convention(convention).regions
+    distances = distances or has_distances(store, files.case_id, regions)
+    there = is_complete(store, files.case_id, origin)
+    if not there:
+        case = read_case(files, modalities=config.modalities)
+        write_case(store, prepare_case(case, config), origin=origin, convention=convention)
+    if not distances or has_distances(store, files.case_id, regions):
+        return there
+    stored = read_stored_case(store, files.case_id)
+    assert stored.labels is not None
+    labels, spacing = np.asarray(stored.labels), stored.record.spacing
+    maps = {region: signed_distances(region_mask(labels, region), spacing) for region in regions}
+    write_distances(store, files.case_id, maps)
+    return False
 
 
 def _settled(data: DataSet, labels: str | None, progress: Callable[[int, int, str], None] | None) -> DataSet:

@@ -57,7 +57,7 @@ _KINDS: Mapping[str, type[Settings]] = {
 _DECIDING = ("versions", "machine")
 """What else decides over the last bits of a result."""
 
-_FIXED = ("network", "output", "inputs", "prep", "init_from")
+_FIXED = ("network", "output", "inputs", "prep", "init_from", "pretrained")
 """What may never change: the saved weights would not fit, mean something else, or come from somewhere else."""
 
 
@@ -170,7 +170,8 @@ def _filled(settings: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, An
 
     Its preparation is that of the store's cases, which the data's fingerprint covers.
     """
-    known: dict[str, Any] = {"prep": new["prep"], "teachers": [], "patches": {}, "init_from": None, **settings}
+    known: dict[str, Any] = {"prep": new["prep"], "teachers": [], "patches": {}, "init_from": None}
+    known |= {"pretrained": None, **settings}
     for name, kind in _KINDS.items():
         with suppress(ValidationError):  # of a later version: what this one does not know differs, and is named
             known[name] = kind.model_validate(known.get(name, {})).model_dump(mode="json")
@@ -197,13 +198,13 @@ def _circumstances() -> dict[str, Any]:
         "command": command_line(),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": versions(),
-        "commit": _commit(),
+        "commit": commit(),
         "machine": machine,
         "processes": int(os.environ.get("WORLD_SIZE", "1")),
     }
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
     """The git commit of gliamap's own files, marked where they were changed since; ``None`` where there is no clone."""
     folder = Path(gliamap.__file__).parent
     try:

@@ -15,6 +15,7 @@ from gliamap.training.loop import Job, check_job
 from gliamap.training.loop import train as run_training
 from gliamap.workflows.division import divide_cases
 from gliamap.workflows.patch_drawing import ROWS, Epoch, find_patches, with_table
+from gliamap.workflows.pretrained import with_pretrained
 from gliamap.workflows.processes import check_alike, check_shared, open_devices
 from gliamap.workflows.run_record import claimed, describe_run
 from gliamap.workflows.teach import Lessons, check_lessons
@@ -54,10 +55,9 @@ def train(
     """Train a network on the store's training cases into the folder ``run``.
 
     The folder explains itself: ``run.json`` (command, settings, seed, fingerprints, versions, commit, machine),
-    ``split.json``, ``log.csv``, ``curves.png``, ``examples/``, ``best/`` and ``last/`` (checkpoints),
-    ``state.safetensors`` (for ``resume``). With ``resume`` a run goes on where it stopped, and begins where there is
-    none. Started by torchrun, several processes share the training; the first writes and calls ``observe``. Where the
-    options name a ``base``, that is trained first, into ``run/base``, with cases divided alike.
+    ``split.json``, ``log.csv``, ``curves.png``, ``examples/``, ``best/`` and ``last/`` (checkpoints), and the state.
+    With ``resume`` a run goes on where it stopped, or begins. Started by torchrun, several processes share the
+    training; the first writes and calls ``observe``. A ``base`` is trained first, into ``run/base``, divided alike.
 
     ``OutputError`` where the folder holds a run already and ``resume`` is not set; ``ConfigError`` where the settings
     do not fit, or differ, like the data or the split, from those of the run to resume (unless ``accept_changes``; the
@@ -75,11 +75,12 @@ def train(
         options = with_table(options, info)
         split = divide_cases(info, options)
         spec, config = full_settings(info, options, run.resolve().name)
+        spec, pretrained = with_pretrained(options, spec)
         taught = options.lessons and check_lessons(options.lessons, info, spec.output, split, leaky=options.leaky)
         listed = run / ROWS if options.stride else None
         origin = find_origin(options.init_from, info, spec=spec, config=config, split=split, leaky=options.leaky)
         source = options.init_from and resolve_model(options.init_from)
-        job = Job(store, split.train, split.val, config, spec, run, soft=options.lessons, patches=listed, source=source)
+        job = Job(store, split.train, split.val, config, spec, run, options.lessons, listed, source, pretrained)
         check_job(job, devices.processes)
     record = _record(info, split, options=options, job=job, taught=taught or None, origin=origin)
     trackers = open_trackers(options.track, run, resume=resume, settings=record["settings"])
@@ -119,6 +120,7 @@ def _record(
         "teachers": list(taught.teachers) if taught else [],
         "patches": {"stride": options.stride} if options.stride else {},
         "init_from": origin.weights_sha256 if origin else None,
+        "pretrained": job.spec.training_data.get("pretrained"),
     }
     return record | {
         "recipe": options.name,

@@ -12,7 +12,7 @@ from gliamap.config import FREELY_CHOSEN, ModelSpec, NetConfig, TrainConfig, Win
 from gliamap.errors import ConfigError
 from gliamap.io.checkpoint import read_spec, resolve_model
 from gliamap.io.store import StoreInfo
-from gliamap.nets.zoo import DEEP_SUPERVISION
+from gliamap.nets.zoo import network_of, widths_of
 from gliamap.recipes.recipe import DEFAULT_NETWORK, Recipe, network_inputs, network_output
 from gliamap.sources.phantom import PHANTOM_PREFIX
 from gliamap.sources.splits import SplitOptions
@@ -51,18 +51,22 @@ def full_settings(info: StoreInfo, options: TrainOptions, name: str) -> tuple[Mo
     slices = bool((shapes[:, 2] == 1).all())
     source = read_spec(resolve_model(options.init_from)) if options.init_from else None
     chosen = _network(options, source, slices=slices)
-    dims = chosen["dims"]
+    dims, known = chosen["dims"], network_of(chosen["name"])
     if slices and dims == 3:
         raise ConfigError("a network for volumes cannot learn from single slices", remedy="leave --dims out, or say 2")
     output = network_output(options, info.convention)
     modalities = info.prep.modalities
     before = {"init_from": f"{source.name}, weights {source.weights_sha256}"} if source else {}
     with plain_settings():
-        defaults = {"patch": _patch(shapes, dims, 2 ** (len(chosen["widths"]) - 1)), "batch": 16 if dims == 2 else 2}
+        defaults = {
+            "patch": _patch(shapes, dims, known.divisor(len(chosen["widths"]))),
+            "batch": 16 if dims == 2 else 2,
+        }
         config = TrainConfig.model_validate(defaults | options.config)
         inputs = network_inputs(options, config, modalities)
         channels = {"in_channels": inputs.channels(len(modalities)), "out_channels": len(output.channels)}
-        network = NetConfig.model_validate(chosen | channels)
+        size = {"input_size": config.patch if known.sized else None}
+        network = NetConfig.model_validate(chosen | channels | size)
         spec = ModelSpec(
             name=name,
             network=network,
@@ -104,9 +108,12 @@ def _network(options: TrainOptions, source: ModelSpec | None, *, slices: bool) -
     said = {name: value for name, value in zip(names, values, strict=True) if value is not None}
     if source:
         return {name: getattr(source.network, name) for name in names} | said
-    usual = {"name": DEFAULT_NETWORK, "dims": 2 if slices else 3} | said
-    usual["widths"] = (32, 64, 128, 256, 512) if usual["dims"] == 2 else (16, 32, 64, 128, 256)
-    usual["deep_supervision"] = usual["name"] in DEEP_SUPERVISION
+    name = options.network or DEFAULT_NETWORK
+    known = network_of(name)
+    dims = options.dims or (2 if slices or 3 not in known.widths else 3)
+    usual: dict[str, Any] = {"name": name, "dims": dims, "deep_supervision": known.deep_supervision}
+    if options.widths is None:
+        usual["widths"] = widths_of(name, dims)[: known.levels]
     return usual | said
 
 

@@ -63,12 +63,13 @@ def find_origin(
     prepared in another way, or nothing is known of the cases. ``FileError`` where there is no model.
     """
     if path is None:
-        if config.freeze_encoder_steps or config.transferred_rate < 1:
+        held_back = config.freeze_encoder_steps or config.transferred_rate < 1
+        if held_back and "pretrained" not in spec.training_data:
             raise ConfigError(
                 "weights of another network are to be held back, and none are taken over",
                 found=f"freeze_encoder_steps {config.freeze_encoder_steps}, "
                 f"transferred_rate {config.transferred_rate:g}",
-                remedy="name the network with --init-from, or leave these settings out",
+                remedy="name the network with --init-from or --pretrained, or leave these settings out",
             )
         return None
     source = read_spec(resolve_model(path))

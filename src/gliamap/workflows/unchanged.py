@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from gliamap.errors import ConfigError
+from gliamap.recipes.recipe import Recipe
 
 
 def check_unchanged(
@@ -30,6 +31,11 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tupl
     old, new = flatten(before), flatten(now)
     names = sorted(old.keys() | new.keys())
     return {name: (old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)}
+
+
+def deciding(recipe: Recipe) -> dict[str, Any]:
+    """What of a recipe decides over a result, as JSON holds it."""
+    return recipe.model_dump(mode="json", exclude={"name", "description", "reasons"})
 
 
 def flatten(value: Any, name: str = "") -> dict[str, Any]:
