@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,13 @@ import pytest
 
 import collect
 import tables
+from comparisons import four, on_other
 from gliamap.labels import Region, Tissue
+from gliamap.scoring.comparison import as_json as comparison_as_json
 from gliamap.scoring.repeats import FoldScores, study_as_json, summarise_study
 from gliamap.scoring.score import score_case
 from gliamap.scoring.table import ScoredCase, as_json, summarise
+from gliamap.workflows.networks import NetworkCost
 from make import case
 from tables import filled
 
@@ -196,6 +200,38 @@ def test_modalities_by_eye(folder: Path) -> None:
         "| --- | ---: |",
         "| not run | not run |",
     ]
+
+
+def test_comparisons_by_eye(folder: Path) -> None:
+    found = replace(four(), elsewhere=(on_other("msd-t1gd-2d", "figshare-t1c", 0.3),))
+    (folder / "four.json").write_text(json.dumps(comparison_as_json(found)))
+    rows = table("compare four lost", folder)
+    assert rows[0].startswith("- Equal time: each training has 15 minutes")
+    assert "| WT | dynunet | 0.630 [0.600, 0.660] | +0.030 [+0.010, +0.050] | higher |" in rows
+    assert "| WT | swin-unet | not run | not run | not run |" in rows
+    assert rows[-5:] == [
+        "Commit `0123456789` on a machine.",
+        "",
+        "| lost | Measured |",
+        "| --- | ---: |",
+        "| not run | not run |",
+    ]
+    assert not any("figshare" in row for row in rows)
+    matrix = table("matrix four", folder)
+    assert "| unet | msd-t1gd-2d (brains) | 0.600 [0.570, 0.630] | 0.300 [0.270, 0.330] |" in matrix
+    assert matrix[-1] == "Commit `0123456789` on a machine."
+
+
+def test_networks_by_eye(folder: Path) -> None:
+    cost = NetworkCost("unet", "the classic", 2, (8, 16), (64, 64, 1), 4, 1_940_000, 3.26, 0.0412, "cpu, bf16")
+    costs = [cost, replace(cost, name="fcn", parameters=None, lacking="needs torchvision"), replace(cost, dims=3)]
+    (folder / "nets.json").write_text(json.dumps([asdict(one) for one in costs]))
+    rows = table("networks nets lost", folder)
+    assert rows[0] == "**2D, an input of 64 x 64 with 4 modalities, on cpu, bf16**"
+    assert rows[4].startswith("| unet | the classic | 1.9 M | 3.3 | ")
+    assert rows[5] == "| fcn | the classic; needs torchvision | - | - | - |"
+    assert rows[7].startswith("**3D, an input of 64 x 64 x 1 ")
+    assert rows[-1] == "| not run | not run |"
 
 
 def test_filling_twice_changes_nothing(folder: Path) -> None:

@@ -9,6 +9,8 @@ A result is ``{"run": {...}, "evaluation": {...}}``: ``run`` holds ``title``, ``
 ``scores.json`` that ``gliamap evaluate`` writes. A bench result is what ``bench/run.py`` prints, one of detection what
 ``bench/detection.py`` prints, one of modalities what ``bench/modalities.py`` writes, one of processes what
 ``bench/processes.py`` prints, one of arms what ``bench/study.py`` writes, a grid what ``bench/training.py`` prints.
+``compare`` and ``matrix`` take the ``comparison.json`` of ``gliamap compare``, ``networks`` what ``gliamap networks
+--json`` prints.
 """
 
 from __future__ import annotations
@@ -20,11 +22,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from comparison_tables import compare_table, matrix_table, networks_tables
+from gliamap.scoring.text_table import NOT_RUN, NOTHING, TextTable, as_markdown
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "results"
 
-NOT_RUN = "not run"
-NOTHING = "-"
 REGIONS = ("WT", "TC", "ET")
 
 Result = dict[str, Any]
@@ -36,8 +39,7 @@ MARKED = re.compile(r"(<!-- table: (?P<what>[^>]*?) -->\n)(?P<body>.*?)(<!-- end
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table; the first column is text, the others are aligned to the right."""
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    return "".join("| " + " | ".join(row) + " |\n" for row in (head, rule, *rows))
+    return as_markdown(TextTable("", tuple(head), tuple(map(tuple, rows))))
 
 
 def estimate_cell(found: Result, digits: int) -> str:
@@ -353,6 +355,9 @@ KINDS: dict[str, Callable[[Loaded], str]] = {
     "modalities": modalities_table,
     "processes": processes_table,
     "arms": arms_table,
+    "compare": compare_table,
+    "matrix": matrix_table,
+    "networks": networks_tables,
     "recipes": recipes_table,
 }
 

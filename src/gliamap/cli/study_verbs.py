@@ -90,12 +90,12 @@ def cross_validate(
         pattern=pattern,
     )
     with remark_if_stopped("the same command goes on"), progress_bar("cross-validate") as bar:
-        done = run(store, scans, out=out, options=options, observe=_watch(bar))
+        done = run(store, scans, out=out, options=options, observe=watch_study(bar))
     _print_study(done, [each for each in done.folds if not fold or each.number in fold], json=json)
 
 
-def _watch(bar: Callable[[float, int, str], None]) -> Callable[[StudyReport], None]:
-    """Show how the cases were divided, a line for each validation, and the fold, step and loss beside the bar."""
+def watch_study(bar: Callable[[float, int, str], None]) -> Callable[[StudyReport], None]:
+    """Show how the cases were divided, a line for each validation; beside the bar the training, step and loss."""
 
     def observe(report: StudyReport) -> None:
         note, step = report.note, report.step

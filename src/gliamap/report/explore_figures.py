@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Patch
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from gliamap.labels import TISSUE_COLOURS, TISSUE_NAMES, Tissue
-from gliamap.report.curves import FONT, INK, QUIET, clean_axes
+from gliamap.report.curves import INK, QUIET, clean_axes
 from gliamap.report.figures import MODALITY_TITLES
+from gliamap.report.plot import as_png, font, hide_frame, new_figure, set_title
 from gliamap.survey.cohort import Survey
 from gliamap.survey.counts import INTENSITY_EDGES, SIZE_EDGES, Places
 
@@ -25,7 +23,6 @@ REST = "#9aa5b1"
 """The colour of brain or head outside all labels."""
 
 _BARS = "#3b6fb6"
-_DPI = 200
 _WIDE, _HIGH = 4.3, 2.8  # inches of a diagram
 _MAP = 2.2  # inches of the longest side of a map, and around it:
 _LEFT, _BESIDE, _BELOW, _ABOVE = 0.55, 1.25, 0.5, 0.35
@@ -68,21 +65,21 @@ def name_of(tissue: Tissue, foreground: str) -> str:
 
 def draw_balance(survey: Survey) -> bytes:
     """How the foreground, and what is labelled of it, divides into tissues: two bars of 100 %."""
-    figure = _figure(_WIDE, _HIGH)
+    figure = new_figure(_WIDE, _HIGH)
     shares = {one.tissue: one.of_foreground for one in survey.tissues}
     rest = {Tissue.BACKGROUND: 1 - sum(shares.values())}
     labelled = {one.tissue: one.of_marked for one in survey.tissues}
     for bottom, title, parts in ((0.73, f"all of the {survey.foreground}", rest | shares), (0.38, "labels", labelled)):
         axes = figure.add_axes((0.03, bottom, 0.9, 0.15))
-        _title(axes, title)
+        set_title(axes, title)
         _bar(axes, parts)
         axes.set_xticks([0, 25, 50, 75, 100], ["0", "25", "50", "75", "100 %"])
         axes.set_yticks([])
-        _quiet(axes)
+        hide_frame(axes)
     names = [name_of(tissue, survey.foreground) for tissue in (*rest, *shares)]
     handles = [Patch(color=colour_of(tissue)) for tissue in (*rest, *shares)]
-    figure.legend(handles, names, loc="lower left", ncols=2, frameon=False, prop=_font(8.5), columnspacing=1)
-    return _png(figure)
+    figure.legend(handles, names, loc="lower left", ncols=2, frameon=False, prop=font(8.5), columnspacing=1)
+    return as_png(figure)
 
 
 def _bar(axes: Axes, shares: Mapping[Tissue, float]) -> None:
@@ -91,7 +88,7 @@ def _bar(axes: Axes, shares: Mapping[Tissue, float]) -> None:
         axes.barh(0, 100 * share, left=left, color=colour_of(tissue), edgecolor="white", linewidth=0.8)
         if share >= 0.12:
             words = f"{100 * share:.1f} %" if 0.995 <= share < 1 else f"{100 * share:.0f} %"
-            axes.text(left + 50 * share, 0, words, ha="center", va="center", color=INK, fontproperties=_font(10))
+            axes.text(left + 50 * share, 0, words, ha="center", va="center", color=INK, fontproperties=font(10))
         left += 100 * share
     axes.set_xlim(0, 100)
 
@@ -108,7 +105,7 @@ def draw_lesion_sizes(survey: Survey) -> bytes:
     axes.set_xscale("log")
     axes.minorticks_off()
     _powers(axes, edges)
-    return _png(figure)
+    return as_png(figure)
 
 
 def draw_lesion_counts(survey: Survey) -> bytes:
@@ -118,7 +115,7 @@ def draw_lesion_counts(survey: Survey) -> bytes:
     axes.bar(range(len(found)), found, 0.8, color=_BARS)
     names = [str(n) if n < _MANY else f"{_MANY}+" for n in range(len(found))]
     axes.set_xticks(range(len(found)), names)
-    return _png(figure)
+    return as_png(figure)
 
 
 def draw_tumour_slices(survey: Survey) -> bytes:
@@ -129,7 +126,7 @@ def draw_tumour_slices(survey: Survey) -> bytes:
     step = -(-(max(found) + 1) // 20)
     counted = np.bincount(np.array(found) // step)
     axes.bar(np.arange(len(counted)) * step, counted, 0.9 * step, align="edge" if step > 1 else "center", color=_BARS)
-    return _png(figure)
+    return as_png(figure)
 
 
 def draw_places(survey: Survey, plane: str) -> bytes:
@@ -140,7 +137,7 @@ def draw_places(survey: Survey, plane: str) -> bytes:
     scale = _MAP / max(survey.extent)
     width, height = survey.extent[across] * scale, survey.extent[up] * scale
     tallest = scale * max(survey.extent[_SIDES[one][0][1]] for one in survey.counts.places)
-    figure = _figure(_MAP + _BESIDE, tallest + _BELOW + _ABOVE)
+    figure = new_figure(_MAP + _BESIDE, tallest + _BELOW + _ABOVE)
     axes = _place(figure, (_LEFT, _BELOW, width, height))
     share = np.ma.masked_equal(100 * _turned(places, places.tumour), 0)
     image = axes.imshow(share, extent=(0, 100, 0, 100), cmap="YlOrBr", vmin=0, aspect="auto", origin="lower")
@@ -148,17 +145,17 @@ def draw_places(survey: Survey, plane: str) -> bytes:
     around = np.concatenate([[-0.5], centres, [100.5]])
     outline = np.pad(_turned(places, places.foreground), 1)
     axes.contour(around, around, outline, levels=[0.5], colors=[QUIET], linewidths=1.2)
-    _title(axes, plane if plane != "slice" else "slices as they lie")
-    axes.set_xlabel(f"{columns}, %", color=QUIET, fontproperties=_font(9))
-    axes.set_ylabel(f"{rows}, %", color=QUIET, fontproperties=_font(9))
+    set_title(axes, plane if plane != "slice" else "slices as they lie")
+    axes.set_xlabel(f"{columns}, %", color=QUIET, fontproperties=font(9))
+    axes.set_ylabel(f"{rows}, %", color=QUIET, fontproperties=font(9))
     axes.set_xlim(-3, 103)
     axes.set_ylim(-3, 103)
-    _quiet(axes)
+    hide_frame(axes)
     beside = _place(figure, (_LEFT + width + 0.1, _BELOW, 0.1, height))
     bar = figure.colorbar(image, cax=beside, ticks=MaxNLocator(5), format="%g")
-    bar.set_label(f"{survey.noun}s with tumour, %", color=QUIET, fontproperties=_font(9))
-    _quiet(beside)
-    return _png(figure)
+    bar.set_label(f"{survey.noun}s with tumour, %", color=QUIET, fontproperties=font(9))
+    hide_frame(beside)
+    return as_png(figure)
 
 
 def _place(figure: Figure, inches: tuple[float, float, float, float]) -> Axes:
@@ -188,38 +185,21 @@ def draw_intensities(survey: Survey, modality: str) -> bytes:
         line.set_path_effects([Stroke(linewidth=2.4, foreground=INK), Normal()])
     axes.set_xlim(INTENSITY_EDGES[0], INTENSITY_EDGES[-1])
     axes.set_ylim(0, 1.6 * axes.get_ylim()[1])  # room for the legend
-    axes.legend(loc="upper right", frameon=False, prop=_font(8.5), labelcolor=INK)
-    return _png(figure)
-
-
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), dpi=_DPI, facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure
+    axes.legend(loc="upper right", frameon=False, prop=font(8.5), labelcolor=INK)
+    return as_png(figure)
 
 
 def _plot(title: str, across: str, up: str, *, whole: bool = True) -> tuple[Figure, Axes]:
     """A figure of one diagram with a title and named axes; the one upwards in ``whole`` numbers."""
-    figure = _figure(_WIDE, _HIGH)
+    figure = new_figure(_WIDE, _HIGH)
     axes = figure.add_axes((0.14, 0.18, 0.8, 0.7))
-    _title(axes, title)
-    axes.set_xlabel(across, color=QUIET, fontproperties=_font(9))
-    axes.set_ylabel(up, color=QUIET, fontproperties=_font(9))
+    set_title(axes, title)
+    axes.set_xlabel(across, color=QUIET, fontproperties=font(9))
+    axes.set_ylabel(up, color=QUIET, fontproperties=font(9))
     clean_axes(axes)
     axes.tick_params(axis="x", pad=6)
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=whole))
     return figure, axes
-
-
-def _title(axes: Axes, words: str) -> None:
-    axes.set_title(words, loc="left", color=INK, parse_math=False, fontproperties=_font(10.5))
-
-
-def _quiet(axes: Axes) -> None:
-    """Numbers without strokes, and no frame."""
-    axes.tick_params(colors=QUIET, labelsize=9, length=0, labelfontfamily=FONT)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
 
 
 def _powers(axes: Axes, edges: NDArray[np.float64]) -> None:
@@ -227,14 +207,3 @@ def _powers(axes: Axes, edges: NDArray[np.float64]) -> None:
     powers = np.arange(np.ceil(np.log10(edges[0]) - 1e-9), np.floor(np.log10(edges[-1]) + 1e-9) + 1)
     axes.set_xticks(10.0**powers, [f"{10.0**power:,g}" for power in powers])
     axes.set_xlim(edges[0], edges[-1])
-
-
-def _font(size: float) -> FontProperties:
-    return FontProperties(family=FONT, size=size)
-
-
-def _png(figure: Figure) -> bytes:
-    """The figure as PNG, with no date or program version in it."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=_DPI, facecolor="white", metadata={"Software": None})
-    return stream.getvalue()

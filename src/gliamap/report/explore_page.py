@@ -55,7 +55,7 @@ def _tissues(survey: Survey, figures: Mapping[str, bytes]) -> str:
     rows = "\n".join(_tissue(one, survey.foreground) for one in survey.tissues)
     return f"""<h2>Tissues</h2>
 <p>{said}</p>
-{_grid(figures, {"balance": f"Shares over all {survey.noun}s with a mask.", "tumour-slices": _slices(survey)})}
+{page.figures(figures, {"balance": f"Shares over all {survey.noun}s with a mask.", "tumour-slices": _slices(survey)})}
 <div class="wide"><table>
 <thead><tr><th>Tissue</th>{titles}</tr></thead>
 <tbody>
@@ -87,7 +87,7 @@ def _lesions(survey: Survey, figures: Mapping[str, bytes]) -> str:
         "lesion-sizes": f"A lesion is a connected part of the whole tumour ({neighbours} neighbours).",
         "lesion-counts": "Many lesions of a few voxels are often slips of the mask: gliamap check lists them.",
     }
-    return f"<h2>Lesions</h2>\n<p>{said}</p>\n{_grid(figures, captions)}"
+    return f"<h2>Lesions</h2>\n<p>{said}</p>\n{page.figures(figures, captions)}"
 
 
 def _slices(survey: Survey) -> str:
@@ -115,7 +115,7 @@ def _places(survey: Survey, figures: Mapping[str, bytes]) -> str:
         f"{what} Each {noun}'s box around the {survey.foreground} is stretched to one size; this is not a registration "
         f"to an atlas, so places are rough. The line is the outline that half of the {noun}s reach.{mixed}"
     )
-    return f"<h2>Where tumours lie</h2>\n<p>{said}</p>\n{_grid(figures, dict.fromkeys(planes, ''), three=True)}"
+    return f"<h2>Where tumours lie</h2>\n<p>{said}</p>\n{page.figures(figures, dict.fromkeys(planes, ''), three=True)}"
 
 
 def _intensities(survey: Survey, figures: Mapping[str, bytes]) -> str:
@@ -129,7 +129,7 @@ def _intensities(survey: Survey, figures: Mapping[str, bytes]) -> str:
     )
     if len(survey.labelled) < len(survey.cases):
         said += f" What {survey.noun}s without a mask show counts as rest of the {survey.foreground}, tumours too."
-    return f"<h2>Intensities</h2>\n<p>{said}</p>\n{_grid(figures, dict.fromkeys(names, ''))}"
+    return f"<h2>Intensities</h2>\n<p>{said}</p>\n{page.figures(figures, dict.fromkeys(names, ''))}"
 
 
 def _looks(survey: Survey, pictures: Mapping[int, bytes]) -> str:
@@ -217,17 +217,6 @@ def _first(rows: Sequence[str], title: str) -> str:
     rest = len(rows) - LISTED
     more = f"<li>and {rest} more, named in explore.json</li>" if rest > 0 else ""
     return f'<details><summary>{title}</summary>\n<ul class="notes">{"".join(rows[:LISTED])}{more}</ul></details>'
-
-
-def _grid(figures: Mapping[str, bytes], captions: Mapping[str, str], *, three: bool = False) -> str:
-    """Figures beside each other as far as the screen is wide."""
-    drawn = [
-        f"<figure>{page.image(figures[name], name.replace('-', ' '), 'png')}"
-        f"{f'<figcaption>{words}</figcaption>' if words else ''}</figure>"
-        for name, words in captions.items()
-        if name in figures
-    ]
-    return f'<div class="figures{" three" if three else ""}">\n{chr(10).join(drawn)}\n</div>'
 
 
 def _no_tumour(survey: Survey) -> str:

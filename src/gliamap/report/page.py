@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Literal
 
@@ -64,6 +64,20 @@ def count(number: int, noun: str) -> str:
 def image(data: bytes, alt: str, kind: Literal["jpeg", "png"] = "jpeg") -> str:
     """A picture inside the page."""
     return f'<img alt="{text(alt)}" src="data:image/{kind};base64,{base64.b64encode(data).decode("ascii")}">'
+
+
+def figures(drawn: Mapping[str, bytes], captions: Mapping[str, str], *, three: bool = False) -> str:
+    """Those PNG that a caption names, beside each other as far as the screen is wide: two, or ``three`` smaller ones.
+
+    Captions are HTML and may be empty.
+    """
+    shown = [
+        f"<figure>{image(drawn[title], title.replace('-', ' '), 'png')}"
+        f"{f'<figcaption>{words}</figcaption>' if words else ''}</figure>"
+        for title, words in captions.items()
+        if title in drawn
+    ]
+    return f'<div class="figures{" three" if three else ""}">\n{chr(10).join(shown)}\n</div>'
 
 
 def data_set(one: SetSummary) -> str:

@@ -69,7 +69,7 @@ figure { margin: 0; max-width: 30rem; break-inside: avoid; }
 .three figure { max-width: 19rem; }
 figure img { display: block; width: 100%; border-radius: 4px; background: #fff; }
 figcaption { margin-top: .3rem; font-size: .85rem; color: var(--quiet); }
-.figures + .wide { margin-top: 1rem; }
+.figures + .wide, .wide + .figures { margin-top: 1rem; }
 main > h3 { margin-top: 1.4rem; }
 article p { margin: 0; }
 .swatch { display: inline-block; width: .8em; height: .8em; margin-right: .4em; border-radius: 2px; }

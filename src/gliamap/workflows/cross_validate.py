@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,24 @@ from gliamap.io.atomic import read_json, write_json, write_text
 from gliamap.io.lock import alone
 from gliamap.io.store import StoreInfo, read_store
 from gliamap.scoring.repeats import FoldScores, StudyScores, study_as_json, study_rows, summarise_study
-from gliamap.sources.layout import summarise
-from gliamap.sources.masks import scan_with_masks
-from gliamap.sources.splits import read_split, write_split
-from gliamap.training.devices import Devices
-from gliamap.training.stop import stoppable
-from gliamap.workflows.evaluate import EvaluateOptions, evaluate
+from gliamap.sources.splits import SplitOptions
+from gliamap.workflows.evaluate import evaluate
 from gliamap.workflows.failures import check_folder
-from gliamap.workflows.fold_work import FoldTask, Observe, StudyReport, check_fold, do_fold, do_fold_apart
-from gliamap.workflows.folds import CrossValidateOptions, Fold, plan_folds
-from gliamap.workflows.parallel import default_workers, in_parallel
+from gliamap.workflows.fold_work import (
+    FoldTask,
+    Observe,
+    StudyReport,
+    check_fold,
+    check_scans,
+    do_apart,
+    do_fold,
+    do_fold_apart,
+    how_to_score,
+)
+from gliamap.workflows.folds import CrossValidateOptions, Fold, plan_folds, settle_splits
+from gliamap.workflows.parallel import default_workers
 from gliamap.workflows.run_record import command_line, versions
-from gliamap.workflows.unchanged import check_unchanged
+from gliamap.workflows.unchanged import check_unchanged, deciding
 
 STUDY = "study.json"
 
@@ -74,8 +81,10 @@ def cross_validate(
     info = read_store(store)
     folds, division = plan_folds(info, out, options)
     wanted = _wanted(folds, options)
-    _check_scans(scans, folds, options)
-    check_fold(FoldTask(folds[0], store, scans, options))
+    check_scans(scans, folds, options.pattern)
+    how = SplitOptions(closed_folds=options.closed_folds)
+    tasks = [FoldTask(fold, store, scans, options.recipe, how, options.pattern) for fold in wanted]
+    check_fold(tasks[0])
     _settle_study(out, info, folds, options)
     if options.gather and (missing := _lacking(folds)):
         raise _incomplete(out, missing)
@@ -83,7 +92,7 @@ def cross_validate(
     tell(StudyReport("divide", division, 0, len(wanted)))
     result = CrossValidated(out, division, folds)
     if not options.gather:
-        result = replace(result, failed=_run_folds(wanted, FoldTask(folds[0], store, scans, options), tell))
+        result = replace(result, failed=_run_folds(tasks, options.jobs, tell))
     lacking = _lacking(folds)
     if lacking or options.only:
         return replace(result, lacking={name: lack for name, lack in lacking.items() if name not in result.failed})
@@ -108,18 +117,6 @@ def _wanted(folds: Sequence[Fold], options: CrossValidateOptions) -> tuple[Fold,
     return tuple(fold for fold in folds if not options.only or fold.number in options.only)
 
 
-def _check_scans(scans: Path, folds: Sequence[Fold], options: CrossValidateOptions) -> None:
-    """``ConfigError`` where a case cannot be predicted and scored: better now than after hours of training."""
-    there = {case.case_id for case in scan_with_masks(scans, options.pattern).cases if case.labels and case.modalities}
-    lost = [case_id for fold in folds if fold.repeat == 0 for case_id in fold.split.test if case_id not in there]
-    if lost:
-        raise ConfigError(
-            f"{scans} does not hold all cases of the prepared data set with image and mask",
-            found=f"{len(lost)} without: {summarise(lost)}",
-            remedy="name the data set that it was prepared from",
-        )
-
-
 def _settle_study(out: Path, info: StoreInfo, folds: Sequence[Fold], options: CrossValidateOptions) -> None:
     """Write ``study.json`` and the splits, or see that those there are of this very study."""
     path = out / STUDY
@@ -129,14 +126,7 @@ def _settle_study(out: Path, info: StoreInfo, folds: Sequence[Fold], options: Cr
     with alone(out, wait=True):
         if path.is_file():
             _check_same(out, read_json(path), record)
-        for fold in folds:
-            if not fold.split_file.is_file():
-                write_split(fold.split_file, fold.split)
-            elif read_split(fold.split_file) != fold.split:
-                raise ConfigError(
-                    f"the cases are divided in another way than in {fold.split_file}",
-                    remedy="take another --out, or the settings and the version of gliamap that began this study",
-                )
+        settle_splits(folds)
         if not path.is_file():
             for place, fold in zip(record["folds"], folds, strict=True):
                 place["split"] = read_json(fold.split_file)["fingerprint"]
@@ -145,15 +135,13 @@ def _settle_study(out: Path, info: StoreInfo, folds: Sequence[Fold], options: Cr
 
 def _record(info: StoreInfo, folds: Sequence[Fold], options: CrossValidateOptions) -> dict[str, Any]:
     """What ``study.json`` holds. ``settings`` and ``data`` must agree to go on; the rest informs."""
-    recipe = options.recipe.model_dump(mode="json")
-    told = {name: value for name, value in recipe.items() if name not in ("name", "description", "reasons")}
     asked = options.model_dump(mode="json", include={"repeats", "closed_folds", "seed"})
     return {
         "format": 1,
-        "settings": {"recipe": told, "folds": sorted({fold.number for fold in folds})} | asked,
+        "settings": {"recipe": deciding(options.recipe), "folds": sorted({fold.number for fold in folds})} | asked,
         "data": {"fingerprint": info.fingerprint, "cases": len(info.cases)},
         "folds": [{"repeat": fold.repeat, "fold": fold.number, "seed": fold.seed} for fold in folds],
-        "recipe": recipe,
+        "recipe": options.recipe.model_dump(mode="json"),
         "versions": versions(),
         "command": command_line(),
     }
@@ -165,16 +153,22 @@ def _check_same(out: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
     check_unchanged(f"this is not the study in {out}", old, new, free=_FREE, remedy=remedy)
 
 
-def _run_folds(wanted: Sequence[Fold], common: FoldTask, tell: Observe) -> dict[str, str]:
+def _run_folds(tasks: Sequence[FoldTask], jobs: int, tell: Observe) -> dict[str, str]:
     """Train and predict what is not complete; why each fold that failed did."""
-    left = [fold for fold in wanted if fold.lacks()]
-    tasks = [replace(common, fold=fold) for fold in left]
-    ready, total = len(wanted) - len(left), len(wanted)
-    jobs = min(common.options.jobs, len(left))
+    left = [task for task in tasks if task.fold.lacks()]
+    ready, total = len(tasks) - len(left), len(tasks)
+    jobs = min(jobs, len(left))
     if jobs > 1:
-        return _side_by_side(tasks, jobs, lambda report, done: tell(replace(report, done=ready + done, total=total)))
+        each = [replace(task, threads=max(1, default_workers() // jobs)) for task in left]
+        tell(StudyReport("train", f"{jobs} folds side by side", ready, total))
+
+        def add(report: StudyReport) -> None:
+            tell(replace(report, done=ready + report.done, total=total))
+
+        with closing(do_apart(do_fold_apart, each, jobs=jobs, tell=add)) as ended:
+            return {task.fold.name: why for task, why in ended if why}
     failed: dict[str, str] = {}
-    for number, task in enumerate(tasks, start=ready):
+    for number, task in enumerate(left, start=ready):
 
         def pass_on(report: StudyReport, number: int = number) -> None:
             tell(replace(report, done=number + report.done, total=total))
@@ -182,22 +176,6 @@ def _run_folds(wanted: Sequence[Fold], common: FoldTask, tell: Observe) -> dict[
         why = do_fold(task, pass_on)
         if why:
             failed[task.fold.name] = why
-    return failed
-
-
-def _side_by_side(tasks: Sequence[FoldTask], jobs: int, tell: Callable[[StudyReport, int], None]) -> dict[str, str]:
-    """The folds in processes of their own, which end where this one is told to stop."""
-    threads = max(1, default_workers() // jobs)
-    failed: dict[str, str] = {}
-    done = 0
-    tell(StudyReport("train", f"{jobs} folds side by side", 0, 1), 0)
-    with stoppable(Devices()):
-        for number, why in in_parallel(do_fold_apart, [replace(t, threads=threads) for t in tasks], workers=jobs):
-            name = tasks[number].fold.name
-            done += 1
-            if why != "":
-                failed[name] = why or "its process died, for want of memory perhaps"
-            tell(StudyReport("train", f"{name}: {failed.get(name, 'ready')}", 0, 1), done)
     return failed
 
 
@@ -219,8 +197,6 @@ def _score(
 ) -> tuple[StudyScores, tuple[str, ...]]:
     """Score the out-of-fold predictions of every repeat on the native grid; and the remarks on that."""
     ready = len(folds)
-    conventions = {entry.convention for entry in info.cases}
-    convention = conventions.pop() if len(conventions) == 1 else None
     scored, notes = [], dict[str, None]()
     for repeat in range(options.repeats):
         own = [fold for fold in folds if fold.repeat == repeat]
@@ -229,12 +205,7 @@ def _score(
             note = f"repeat {repeat}: {done} of {cases} scored, {case_id}"
             tell(StudyReport("evaluate", note, ready, ready))
 
-        how = EvaluateOptions(
-            cases=tuple(case_id for fold in own for case_id in fold.split.test),
-            reference_labels=convention,
-            pattern=options.pattern,
-            seed=options.seed,
-        )
+        how = how_to_score(info, own, pattern=options.pattern, seed=options.seed)
         found = evaluate(own[0].masks, scans, options=how, progress=progress)
         of = {case_id: fold.number for fold in own for case_id in fold.split.test}
         for fold in own:

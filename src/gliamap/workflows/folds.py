@@ -1,8 +1,8 @@
-"""The folds of a cross-validation: which cases each holds out, where it lies, how far it is."""
+"""Folds: which cases each holds out, where it lies, how far it is; and how the cases of a store are dealt to them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from gliamap.io.atomic import read_json
 from gliamap.io.checkpoint import read_spec
 from gliamap.io.store import StoreInfo
 from gliamap.recipes.recipe import Recipe
-from gliamap.sources.splits import Split, SplitOptions, make_folds, make_split
+from gliamap.sources.splits import Split, SplitOptions, make_folds, make_split, read_split, write_split
 from gliamap.sources.strata import sizes_in_store
 from gliamap.workflows.run_record import is_finished
 
@@ -44,23 +44,18 @@ class CrossValidateOptions(Settings):
 
 @dataclass(frozen=True)
 class Fold:
-    """One fold of one repeat of a study in the folder ``out``; ``split.test`` are the cases that it holds out."""
+    """A training on all folds but one; ``split.test`` are the cases that it holds out.
 
-    out: Path
-    repeat: int
+    ``folder`` is where its split and its run lie, ``masks`` where its predictions do. Its training has the ``seed``.
+    """
+
+    name: str
+    folder: Path
+    masks: Path
     number: int
     seed: int
     split: Split
-
-    @property
-    def name(self) -> str:
-        """In words."""
-        return f"repeat {self.repeat}, fold {self.number}"
-
-    @property
-    def folder(self) -> Path:
-        """Where its split and its run lie."""
-        return self.out / f"repeat{self.repeat}" / f"fold{self.number}"
+    repeat: int = 0
 
     @property
     def split_file(self) -> Path:
@@ -73,11 +68,6 @@ class Fold:
         return self.folder / "run"
 
     @property
-    def masks(self) -> Path:
-        """Where the masks of all folds of its repeat lie: no case is held out twice."""
-        return self.out / f"repeat{self.repeat}" / "masks"
-
-    @property
     def trained(self) -> bool:
         """Its training ended."""
         return is_finished(self.run)
@@ -87,7 +77,7 @@ class Fold:
         if not self.trained:
             return self.split.test
         weights = read_spec(self.run / "best").weights_sha256
-        return tuple(case_id for case_id in self.split.test if not _predicted(self.masks, case_id, weights))
+        return tuple(case_id for case_id in self.split.test if not is_predicted(self.masks, case_id, weights))
 
     def lacks(self) -> str:
         """What is still to be done, in words; nothing where it is complete."""
@@ -97,7 +87,8 @@ class Fold:
         return f"{left} of {len(self.split.test)} cases not predicted" if left else ""
 
 
-def _predicted(masks: Path, case_id: str, weights: str | None) -> bool:
+def is_predicted(masks: Path, case_id: str, weights: str | None) -> bool:
+    """``gliamap segment`` has written the mask of a case into the folder ``masks``, with a model of these weights."""
     numbers = masks / f"{case_id}.json"
     if not numbers.is_file():
         return False
@@ -105,46 +96,70 @@ def _predicted(masks: Path, case_id: str, weights: str | None) -> bool:
     return bool(content["model"]["weights_sha256"] == weights) and (masks / content["mask"]).is_file()
 
 
-def plan_folds(info: StoreInfo, out: Path, options: CrossValidateOptions) -> tuple[tuple[Fold, ...], str]:
-    """All folds of all repeats, and in words how the cases were divided.
+def settle_splits(folds: Sequence[Fold]) -> None:
+    """Write the split of each fold, or see that the one there is the same; ``ConfigError`` where it is not."""
+    for fold in folds:
+        if not fold.split_file.is_file():
+            write_split(fold.split_file, fold.split)
+        elif read_split(fold.split_file) != fold.split:
+            raise ConfigError(
+                f"the cases are divided in another way than in {fold.split_file}",
+                remedy="take another --out, or the settings and the version of gliamap that began this study",
+            )
 
-    Where every case of the store has a fold of its data set, and so many of them are not closed as ``options.folds``
-    says (or it says nothing), these are taken, with what the data set excludes beside them. Else folds are drawn by
-    patient, alike in tumour size and enhancement. Repeat r has the seed ``options.seed`` + r, for what is drawn and
-    for the training. ``ConfigError`` where the folds cannot be made, or one of them has nothing to test on.
+
+@dataclass(frozen=True)
+class Division:
+    """How the cases of a store are dealt to folds: the split of each by its number, and in ``words`` how."""
+
+    splits: Mapping[int, Split]
+    words: str
+
+
+def plan_folds(info: StoreInfo, out: Path, options: CrossValidateOptions) -> tuple[tuple[Fold, ...], str]:
+    """All folds of all repeats of a study in ``out``, and in words how the cases were divided (:func:`divide`).
+
+    Repeat r has the seed ``options.seed`` + r, for what is drawn and for the training.
     """
-    own = _own_folds(info, options)
-    folds = []
+    folds, words = [], ""
     for repeat in range(options.repeats):
-        drawn = SplitOptions(
-            closed_folds=options.closed_folds, seed=options.seed + repeat, patients_known=info.patients_known
-        )
-        for number, split in _splits(info, drawn, own, options.folds or DEFAULT_FOLDS):
-            folds.append(Fold(out, repeat, number, drawn.seed, split))
-    empty = [fold.name for fold in folds if not fold.split.test]
+        folder, seed = out / f"repeat{repeat}", options.seed + repeat
+        division = divide(info, SplitOptions(closed_folds=options.closed_folds, seed=seed), options.folds)
+        words = division.words
+        for number, split in division.splits.items():
+            name = f"repeat {repeat}, fold {number}"
+            folds.append(Fold(name, folder / f"fold{number}", folder / "masks", number, seed, split, repeat))
+    return tuple(folds), words
+
+
+def divide(info: StoreInfo, how: SplitOptions, count: int | None = None) -> Division:
+    """Deal the cases of a store to folds.
+
+    Where every case has a fold of its data set, and so many of them are not closed as ``count`` says (or it says
+    nothing), these are taken, with what the data set excludes beside them. Else folds are drawn by patient, alike in
+    tumour size and enhancement, four where nothing is said. Where the unit of ``how`` is the case, folds are drawn
+    always, as many as the data set has of its own unless ``count`` says it. ``ConfigError`` where the folds cannot be
+    made, or one of them has nothing to test on.
+    """
+    how = how.model_copy(update={"patients_known": info.patients_known})
+    identities, sizes = [entry.identity for entry in info.cases], sizes_in_store(info)
+    own = _own_folds(info, how, count)
+    if own and how.unit == "patient":
+        splits = {n: make_split(identities, how.model_copy(update={"test_fold": n}), sizes) for n in own}
+        words = f"the data set's own folds {', '.join(map(str, own))}"
+    else:
+        drawn = make_folds(identities, how, count or len(own) or DEFAULT_FOLDS, sizes)
+        splits = dict(enumerate(drawn))
+        words = f"{len(drawn)} folds drawn by {how.unit}, alike in tumour size and enhancement"
+    empty = [f"fold {number}" for number, split in splits.items() if not split.test]
     if empty:
         raise ConfigError(f"there is no case to test on in {', '.join(empty)}", remedy="choose another --folds")
-    return tuple(folds), _in_words(own, options, len(folds) // options.repeats)
+    closed = f"; closed: {', '.join(map(str, how.closed_folds))}" if how.closed_folds else ""
+    return Division(splits, words + closed)
 
 
-def _own_folds(info: StoreInfo, options: CrossValidateOptions) -> tuple[int, ...]:
+def _own_folds(info: StoreInfo, how: SplitOptions, count: int | None) -> tuple[int, ...]:
     """The data set's own folds, closed ones left out; none where they are not to be used."""
-    each = {entry.fold for entry in info.cases} - set(options.closed_folds)
+    each = {entry.fold for entry in info.cases} - set(how.closed_folds)
     known = sorted(fold for fold in each if fold is not None)
-    fitting = len(known) == len(each) and len(known) > 1 and options.folds in (None, len(known))
-    return tuple(known) if fitting else ()
-
-
-def _splits(info: StoreInfo, drawn: SplitOptions, own: Sequence[int], count: int) -> Sequence[tuple[int, Split]]:
-    identities = [entry.identity for entry in info.cases]
-    sizes = sizes_in_store(info)
-    if not own:
-        return list(enumerate(make_folds(identities, drawn, count, sizes)))
-    return [(n, make_split(identities, drawn.model_copy(update={"test_fold": n}), sizes)) for n in own]
-
-
-def _in_words(own: Sequence[int], options: CrossValidateOptions, count: int) -> str:
-    closed = f"; closed: {', '.join(map(str, options.closed_folds))}" if options.closed_folds else ""
-    if own:
-        return f"the data set's own folds {', '.join(map(str, own))}{closed}"
-    return f"{count} folds drawn by patient, alike in tumour size and enhancement{closed}"
+    return tuple(known) if len(known) == len(each) and len(known) > 1 and count in (None, len(known)) else ()

@@ -75,7 +75,7 @@ def _run(
 
 
 def _submit(pool: ProcessPoolExecutor, function: Callable[[Item], Result], item: Item) -> Future[Result]:
-    with _single_threaded(), _deaf_to_ctrl_c():  # a process may start now
+    with single_threaded(), deaf_to_ctrl_c():  # a process may start now
         return pool.submit(function, item)
 
 
@@ -101,7 +101,7 @@ def _alone(function: Callable[[Item], Result], item: Item) -> Result | None:
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """A pool whose processes are gone when the block is left, however it is left."""
     before = {child.pid for child in multiprocessing.active_children()}
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_ignore_ctrl_c)
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=ignore_ctrl_c)
     try:
         yield pool
     except BaseException:
@@ -113,14 +113,14 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     pool.shutdown()
 
 
-def _ignore_ctrl_c() -> None:
+def ignore_ctrl_c() -> None:
     """Ctrl-C reaches every process of a terminal's job; only the first one is to answer."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Processes that start in the block do not hear Ctrl-C, not even before :func:`_ignore_ctrl_c` runs in them.
+def deaf_to_ctrl_c() -> Iterator[None]:
+    """Processes that start in the block do not hear Ctrl-C, not even before :func:`ignore_ctrl_c` runs in them.
 
     This one hears it at the end of the block.
     """
@@ -133,7 +133,7 @@ def _deaf_to_ctrl_c() -> Iterator[None]:
 
 
 @contextmanager
-def _single_threaded() -> Iterator[None]:
+def single_threaded() -> Iterator[None]:
     """Processes that start in the block use one thread each; libraries read these variables when they are loaded."""
     before = {name: os.environ.get(name) for name in _ONE_THREAD}
     os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))

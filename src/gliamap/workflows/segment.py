@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from gliamap.case import Case, CaseFiles, DataSet, Prediction
-from gliamap.config import CleanUpConfig, ModelSpec, OutputConfig, Settings, WindowConfig
+from gliamap.config import CleanUpConfig, ModelSpec, OutputConfig, PrepConfig, Settings, WindowConfig
 from gliamap.errors import ConfigError, LayoutError, OutputError
 from gliamap.infer.flips import FlippedEngine
 from gliamap.infer.predictor import Predictor, load_predictor
@@ -50,7 +50,8 @@ class SegmentOptions(Settings):
     :mod:`gliamap.sources.pattern`. ``resample_to``: bring the other modalities onto the grid of this one where theirs
     differ, unregistered; the mask then lies on that grid. ``modalities``: use only these of the model's, as if the
     others were missing. ``flips``: average over all flips of the patches, 8 times the work for a network for volumes
-    and 4 times for one for slices.
+    and 4 times for one for slices. ``spacing``: show the network the scans at this one, in mm (pixels for images),
+    instead of that of the model's spec.
     ``force``: segment whole heads with a model of skull-stripped brains, and the reverse.
     """
 
@@ -67,6 +68,7 @@ class SegmentOptions(Settings):
     resample_to: str | None = None
     modalities: tuple[str, ...] | None = None
     flips: bool = False
+    spacing: tuple[float, float, float] | None = None
     force: bool = False
     overwrite: bool = False
 
@@ -144,6 +146,9 @@ def _configured(predictor: Predictor, options: SegmentOptions) -> Predictor:
         if options.overlap is not None:
             window = WindowConfig.model_validate(spec.window.model_dump() | {"overlap": options.overlap})
             spec = spec.model_copy(update={"window": window})
+        if options.spacing is not None:
+            prep = PrepConfig.model_validate(spec.prep.model_dump() | {"spacing": options.spacing})
+            spec = spec.model_copy(update={"prep": prep})
     engine = FlippedEngine(predictor.engine, range(spec.network.dims)) if options.flips else predictor.engine
     return Predictor(spec, engine)
 
@@ -360,6 +365,7 @@ def _summary(
         "missing_modalities": list(prediction.missing),
         "not_registered": NOT_REGISTERED in case.warnings,
         "model": {"name": spec.name, "weights_sha256": spec.weights_sha256, "phantom_only": spec.phantom_only},
+        "spacing": spec.prep.spacing,
         "window": spec.window.model_dump(mode="json"),
         "clean_up": spec.clean_up.model_dump(mode="json"),
         "versions": {name: version(name) for name in ("gliamap", "torch")},

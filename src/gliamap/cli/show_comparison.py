@@ -1,0 +1,24 @@
+"""A comparison in the terminal: what the tables mean, the tables, what was not run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gliamap.cli.show import plain, print_notes, print_table, remark, say
+
+if TYPE_CHECKING:
+    from gliamap.scoring.comparison import Comparison
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Everything of it; tables fit 100 columns."""
+    from gliamap.scoring.comparison_table import lacking_of, tables_of, words_of
+    from gliamap.scoring.text_table import as_rich_table
+
+    for line in words_of(comparison):
+        say(plain(line))
+    for table in tables_of(comparison):
+        print_table(as_rich_table(table))
+    for what, why in lacking_of(comparison).items():
+        remark(f"[bold]not run[/] {plain(what)}: {plain(why)}")
+    print_notes(comparison.notes)

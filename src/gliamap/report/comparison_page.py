@@ -1,0 +1,112 @@
+"""A comparison as one page of HTML, see :mod:`gliamap.report.page`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from gliamap.report import page
+from gliamap.scoring.comparison import ComparedData, Comparison
+from gliamap.scoring.comparison_table import arms_on, data_tables, elsewhere_tables, lacking_of, regions_on, words_of
+from gliamap.scoring.frontier import frontier
+from gliamap.scoring.text_table import NOT_RUN, TextTable
+
+_VERDICTS = {"higher": "PASS", "lower": "WARN"}
+"""The look of what is told apart, of :mod:`gliamap.report.page_style`."""
+
+
+def draw_page(comparison: Comparison, figures: Sequence[Mapping[str, bytes]], version: str) -> str:
+    """The page, with the PNG ``figures`` of each data set by name."""
+    names = list(dict.fromkeys(arm.arm for arm in comparison.arms))
+    title = f"gliamap compare: {', '.join(names)}"
+    parts = [_header(comparison, names), _list(words_of(comparison))]
+    for data, drawn in zip(comparison.data, figures, strict=True):
+        parts.append(_data_set(comparison, data, drawn))
+    parts += [_elsewhere(comparison), _lacking(comparison), page.notes(comparison.notes)]
+    parts.append(f'<p class="quiet">Commit {page.text(comparison.commit)} on {page.text(comparison.machine)}.</p>')
+    return page.write_page(title, parts, version)
+
+
+def _header(comparison: Comparison, names: Sequence[str]) -> str:
+    budget = "no budget" if comparison.budget is None else f"{comparison.budget} each"
+    facts = [page.count(len(comparison.data), "data set"), budget, f"divided by {comparison.split}"]
+    others = len(names) - 1
+    said = f"{page.count(others, 'arm')} against " if others else ""
+    warning = ' <span class="badge FAIL">scores too high on purpose</span>' if comparison.split == "record" else ""
+    return f"""<header>
+<p>gliamap compare</p>
+<h1>{said}{page.name(comparison.baseline)}</h1>
+<p>{" · ".join(map(page.text, facts))}{warning}</p>
+</header>"""
+
+
+def _data_set(comparison: Comparison, data: ComparedData, figures: Mapping[str, bytes]) -> str:
+    """Dice, difference and their figures, then other figures, then costs and what they buy."""
+    dice, *others = (draw_table(table, _VERDICTS) for table in data_tables(comparison, data.name))
+    arms = arms_on(comparison, data.name)
+    dots = " Small dots: means of each seed." if any(len(arm.seeds) > 1 for arm in arms) else ""
+    scores, costs = {}, {}
+    for region in regions_on(comparison, data.name):
+        scores[f"gain-{region.value}"] = "Patient by patient, with its interval. Hollow: not told apart."
+        scores[f"dice-{region.value}"] = f"Mean over patients with its interval.{dots}"
+        costs[f"pareto-{region.value}"] = (
+            "With intervals. The line leads from the fastest arm to each slower one that is told to be better."
+            if frontier(arms, region)
+            else "With intervals. No line: no slower arm is told to be better than the fastest."
+        )
+    parts = [
+        f"<h2>{page.name(data.name)}</h2>",
+        dice,
+        page.figures(figures, scores),
+        *others,
+        page.figures(figures, costs),
+    ]
+    return "\n".join(parts)
+
+
+def _elsewhere(comparison: Comparison) -> str:
+    tables = [draw_table(table) for table in elsewhere_tables(comparison)]
+    if not tables:
+        return ""
+    said = (
+        "A row is what was trained on, a column what was tested on; where both are the same, the cases held out. "
+        "Brains are skull-stripped scans, heads are whole ones. Left out are cases of patients whom training may have "
+        "seen."
+    )
+    return "\n".join(("<h2>On other data sets</h2>", f"<p>{said}</p>", *tables))
+
+
+def _lacking(comparison: Comparison) -> str:
+    lines = [f"{what}: {why}" for what, why in lacking_of(comparison).items()]
+    return f"<h2>Not run</h2>\n{_list(lines)}" if lines else ""
+
+
+def _list(lines: Sequence[str]) -> str:
+    return f'<ul class="notes">{"".join(f"<li>{page.text(line)}</li>" for line in lines)}</ul>'
+
+
+def draw_table(table: TextTable, badges: Mapping[str, str] | None = None) -> str:
+    """A table as HTML; what rows have in common at their beginning is shown once, cells in ``badges`` stand out."""
+    head = "".join(f"<th{_kind(table, n)}>{page.text(title)}</th>" for n, title in enumerate(table.head))
+    rows = "\n".join(
+        f"<tr>{''.join(f'<td{_kind(table, n)}>{_cell(cell, badges or {})}</td>' for n, cell in enumerate(cells))}</tr>"
+        for cells in (
+            (row if first else ("", *row[1:])) for first, row in zip(table.begins_group, table.rows, strict=True)
+        )
+    )
+    return f"""<h3>{page.text(table.title)}</h3>
+<div class="wide"><table>
+<thead><tr>{head}</tr></thead>
+<tbody>
+{rows}
+</tbody>
+</table></div>"""
+
+
+def _kind(table: TextTable, column: int) -> str:
+    return "" if column < table.texts else ' class="number"'
+
+
+def _cell(cell: str, badges: Mapping[str, str]) -> str:
+    if cell in badges:
+        return f'<span class="badge {badges[cell]}">{page.text(cell)}</span>'
+    return f'<span class="quiet">{cell}</span>' if cell == NOT_RUN else page.text(cell)

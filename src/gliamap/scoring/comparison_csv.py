@@ -1,0 +1,58 @@
+"""A comparison as CSV, for spreadsheets and data frames."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+
+from gliamap.labels import Region
+from gliamap.scoring.comparison import COMPARED, ArmResult, Comparison, Cost, RunResult
+from gliamap.scoring.comparison_table import regions_on
+from gliamap.scoring.text_table import NOT_RUN
+
+
+def comparison_rows(comparison: Comparison) -> str:
+    """The CSV text: one row an arm, data set and region, empty cells where nothing was run."""
+    bounds = ("mean", "low", "high")
+    costs = tuple(Cost.__dataclass_fields__)
+    head = ["arm", "data", "region", "verdict", "runs", "runs_wanted", "seeds", "folds", "patients", "cases"]
+    head += [f"{name}_{bound}" for name in (*COMPARED, "gain") for bound in bounds] + ["dice_each_seed", *costs]
+
+    def row(arm: ArmResult, region: Region) -> Iterator[object]:
+        of = arm.figures.get(region, {})
+        found = [of.get(name) for name in COMPARED] + [arm.gain.get(region)]
+        yield from (arm.arm, arm.data, region.value, arm.verdict.get(region, NOT_RUN), arm.runs, arm.runs_wanted)
+        yield from (_joined(arm.seeds), _joined(arm.folds))
+        yield from (getattr(of.get("dice"), name, None) for name in ("patients", "cases"))
+        yield from (getattr(one, bound, None) for one in found for bound in bounds)
+        yield _joined(arm.each_seed.get(region, ()))
+        yield from (getattr(arm.cost, name, None) for name in costs)
+
+    rows = (row(arm, region) for arm in comparison.arms for region in regions_on(comparison, arm.data))
+    return _csv(head, rows)
+
+
+def run_rows(runs: Sequence[RunResult]) -> str:
+    """The CSV text: one row a run, case and region, from which every figure of the tables can be taken anew."""
+    head = ["arm", "data", "seed", "fold", "case_id", "patient_id", "region", *COMPARED]
+    rows = (
+        (run.arm, run.data, run.seed, run.fold, case.case_id, case.patient_id, region.value,
+         *(figures[name] for name in COMPARED))
+        for run in runs
+        for case in run.cases
+        for region, figures in case.figures.items()
+    )  # fmt: skip
+    return _csv(head, rows)
+
+
+def _joined(values: Iterable[object]) -> str:
+    return " ".join(map(str, values))
+
+
+def _csv(head: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows(rows)
+    return text.getvalue()

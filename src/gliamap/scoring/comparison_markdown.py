@@ -1,0 +1,41 @@
+"""A comparison as Markdown: what the tables mean, the tables, what was not run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gliamap.scoring.comparison import Comparison
+from gliamap.scoring.comparison_table import elsewhere_tables, lacking_of, own_tables, words_of
+from gliamap.scoring.text_table import TextTable, as_markdown
+
+
+def markdown_of(comparison: Comparison) -> str:
+    """The whole comparison as a text of its own."""
+    parts = [f"# Comparison with {comparison.baseline}\n", own_markdown(comparison)]
+    if comparison.elsewhere:
+        parts.append("## On other data sets\n\n" + elsewhere_markdown(comparison))
+    lacking = [f"- {what}: {why}\n" for what, why in lacking_of(comparison).items()]
+    parts += ["## Not run\n\n" + "".join(lacking)] if lacking else []
+    parts += ["## Notes\n\n" + "".join(f"- {note}\n" for note in comparison.notes)] if comparison.notes else []
+    return "\n".join([*parts, origin_of(comparison)])
+
+
+def origin_of(comparison: Comparison) -> str:
+    """By which commits it was made, and where: a line."""
+    commits = ", ".join(f"`{commit[:10]}`" for commit in comparison.commit.split())
+    return f"Commit {commits} on {comparison.machine}.\n"
+
+
+def own_markdown(comparison: Comparison) -> str:
+    """What the tables mean, and those of each data set that was trained on."""
+    words = "".join(f"- {line}\n" for line in words_of(comparison))
+    return words + "\n" + _titled(own_tables(comparison))
+
+
+def elsewhere_markdown(comparison: Comparison) -> str:
+    """The tables of what was tested on other data sets."""
+    return _titled(elsewhere_tables(comparison))
+
+
+def _titled(tables: Iterable[TextTable]) -> str:
+    return "\n".join(f"**{table.title}**\n\n{as_markdown(table)}" for table in tables)

@@ -1,0 +1,77 @@
+"""What the trainings of a comparison have left so far, put together and written."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from gliamap.io.store import read_case
+from gliamap.scoring.comparing import rows_of
+from gliamap.scoring.comparison import ComparedData, Comparison, Elsewhere, RunResult
+from gliamap.workflows.compare_files import write_comparison
+from gliamap.workflows.compare_plan import CompareOptions, Data, Place, data_of, first_of_each
+from gliamap.workflows.compare_run import attempt_of, result_of
+from gliamap.workflows.elsewhere import UNKNOWN, summed_up
+from gliamap.workflows.machine import machine
+from gliamap.workflows.run_record import command_line, commit
+
+NOT_YET = "its turn has not come"
+
+
+def write_results(
+    out: Path, places: Sequence[Place], options: CompareOptions, baseline: str, lacking: Mapping[str, str]
+) -> Comparison:
+    """Put together what is there, and write it; ``lacking`` says why a training failed, by its name."""
+    runs = [_result(place, lacking) for place in places]
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    done = {place.task.fold.name for place, run in zip(places, runs, strict=True) if not run.lacking}
+    found = Comparison(
+        budget=options.budget,
+        split=options.split,
+        baseline=baseline,
+        data=tuple(_about(data) for data in data_of(places)),
+        arms=rows_of(runs, baseline),
+        elsewhere=_elsewhere(places, lacking),
+        machine=machine() + gpu,
+        commit=commit() or "",
+        command=shlex.join(command_line()),
+        notes=tuple(f"{name}: {why}" for name, why in lacking.items() if name in done),  # scored, not tested elsewhere
+    )
+    write_comparison(out, found, runs=runs)
+    return found
+
+
+def _result(place: Place, lacking: Mapping[str, str]) -> RunResult:
+    fold = place.task.fold
+    where = RunResult(place.arm, place.data.name, fold.seed, fold.number)
+    found = result_of(fold)
+    if found is None:
+        return replace(where, lacking=lacking.get(fold.name, NOT_YET))
+    return replace(where, cost=found[0], cases=found[1])
+
+
+def _elsewhere(places: Sequence[Place], lacking: Mapping[str, str]) -> tuple[Elsewhere, ...]:
+    """A row for each arm, data set that it is trained on and other one that it is tested on."""
+    rows = []
+    for first in first_of_each(places):
+        arm, data = first.arm, first.data
+        folds = [place.task.fold for place in places if place.folder == first.folder]
+        for other in data.others:
+            attempts = [found for fold in folds if (found := attempt_of(fold, other))]
+            if attempts:
+                rows.append(summed_up(arm, data.name, other.name, attempts))
+            else:
+                why = next((lacking[fold.name] for fold in folds if fold.name in lacking), NOT_YET)
+                trained = data.info.prep.foreground
+                rows.append(Elsewhere(arm, data.name, other.name, 0, 0, 0, 0, trained, UNKNOWN, {}, (), {}, why))
+    return tuple(rows)
+
+
+def _about(data: Data) -> ComparedData:
+    info = data.info
+    unit = read_case(data.source.store, info.cases[0].case_id).record.native.unit
+    return ComparedData(data.name, data.division.words, unit, info.patients_known, info.fingerprint)
