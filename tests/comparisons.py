@@ -77,7 +77,7 @@ def on_other(trained_on: str, tested_on: str, dice: float | None, *, arm: str = 
     regions = (Region.WT,) if dice is not None else ()
     return Elsewhere(
         arm, trained_on, tested_on, 2, 300, 30, 4, brains[0], brains[1], {"t1c": "t1gd"}, regions,
-        {} if dice is None else figures(dice), lacking,
+        {} if dice is None else figures(dice), lacking, 1.96 if brains[0] == brains[1] else 1.1, brains[0] == brains[1],
     )  # fmt: skip
 
 

@@ -65,9 +65,9 @@ class Member:
         torch.manual_seed(0)
         return build_network(self.config(size))
 
-    def image(self, *, count: int = 2) -> Tensor:
-        """So many patches of the first of ``sizes``, always the same."""
-        return torch.randn(count, 2, *self.sizes[0], generator=torch.Generator().manual_seed(0))
+    def image(self, size: tuple[int, ...] | None = None, *, count: int = 2) -> Tensor:
+        """So many patches of ``size`` or the first of ``sizes``, always the same."""
+        return torch.randn(count, 2, *(size or self.sizes[0]), generator=torch.Generator().manual_seed(0))
 
 
 def _member(name: str, dims: Dims, deep: bool) -> ParameterSet:

@@ -171,7 +171,7 @@ def test_names_with_brackets_are_printed_as_they_are(gliamap: Command, made: Pat
         ("train STORE -o out --patch 0 0 0", ("'patch' does not fit",)),
         ("train STORE -o out --patch 17 16 16 --network unet --widths 4,8", ("17x16x16", "--patch")),
         ("train STORE -o out --widths 16", ("at least two levels",)),
-        ("train STORE -o out --widths 16,32", ("at least three levels",)),
+        ("train STORE -o out --widths 16,32", ("at least 3 levels",)),
         ("train STORE -o out --network foo", ("no network called 'foo'", "unet")),
         ("train STORE -o out --test-fold 3", ("folds",)),
         ("train STORE -o out --split nowhere.json", ("nowhere.json",)),

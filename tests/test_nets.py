@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from gliamap.config import NetConfig
 from gliamap.errors import ConfigError
 from gliamap.io.tensors import named_tensors
-from gliamap.nets.zoo import NETWORKS, build_network, heads, network_of, size_divisor
+from gliamap.nets.zoo import NETWORKS, build_network, fits, heads, network_of, size_divisor
 from members import TINY, Member, every_network
 
 
@@ -95,8 +95,9 @@ class TestEveryNetwork:
             assert parameter.ndim == 1 or parameter.grad.abs().sum() > 0, name
 
     def test_it_learns_in_bf16_as_in_fp32(self, member: Member) -> None:
-        """The outputs are alike, the gradients finite and in fp32."""
-        model, x = as_at_inference(member.model()), member.image()
+        """The outputs are alike, the gradients finite and in fp32. On wide patches (training.step.bf16_is_sound)."""
+        wide = member.sizes[-1]
+        model, x = as_at_inference(member.model(wide)), member.image(wide)
         exact = heads(model(x), member.config())[0].detach()
         with torch.autocast("cpu", torch.bfloat16):
             levels = heads(model(x), member.config())
@@ -226,6 +227,21 @@ def test_what_a_network_divides_by() -> None:
     assert divisors.pop("segresnet") == {8}
     assert set().union(*divisors.values()) == {16}
     assert size_divisor(plain("swin-unet", widths=(8, 16))) == 8 and size_divisor(plain("unet", widths=(4, 8))) == 2
+
+
+@pytest.mark.parametrize(
+    ("dims", "patch", "fitting"),
+    [
+        (2, (4, 2, 1), True),
+        (2, (2, 2, 1), False),  # one voxel at the coarsest level
+        (2, (4, 3, 1), False),
+        (2, (4, 2, 2), False),
+        (3, (2, 2, 4), True),
+        (3, (4, 4, 1), False),
+    ],
+)
+def test_which_patches_fit(dims: int, patch: tuple[int, int, int], fitting: bool) -> None:
+    assert fits(plain("unet", dims=dims, widths=(4, 8)), patch) == fitting
 
 
 @pytest.mark.parametrize("name", NETWORKS)

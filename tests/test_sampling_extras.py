@@ -43,6 +43,11 @@ def test_outside_the_grid_is_outside_the_tumour_wherever_the_box_lies(tmp_path: 
     assert farthest(torch.tensor([-3.0, 7, -3, -3]).reshape(2, 2, 1, 1)).flatten().tolist() == [7, 1]
 
 
+def test_a_region_without_a_surface_is_0_away_outside_the_grid_too(tmp_path: Path) -> None:
+    write(tmp_path, 0, 0, 0)
+    assert not read_distances(tmp_path, "one", [Region.WT, Region.TC], Box((-2, 0, -1), (5, 2, 1))).any()
+
+
 def weigh(*values: int) -> list[float]:
     """The weights of a row of voxels beside an empty one."""
     masks = np.zeros((1, len(values), 2, 1), np.uint8)

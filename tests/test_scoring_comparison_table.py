@@ -100,6 +100,16 @@ def test_many_differences_are_warned_of() -> None:
     assert not said(4) and said(5)
 
 
+def test_few_patients_are_warned_of() -> None:
+    def said(patients: int) -> bool:
+        other = arm("b", 0.6, (0.0, -0.1, 0.1))
+        gain = {Region.WT: replace(other.gain[Region.WT], patients=patients)}
+        lines = words_of(comparison(arm("a"), replace(other, gain=gain)))
+        return any("intervals are too narrow: take" in line for line in lines)
+
+    assert said(19) and not said(20)
+
+
 def test_all_networks_and_regions_fit_100_columns() -> None:
     arms = [arm("msd-t1gd, unet, dice-ce", regions=tuple(Region), each_seed=(0.5, 0.6, 0.7))]
     arms += [
@@ -129,10 +139,13 @@ def test_the_matrix_by_eye() -> None:
         ("unet", "figshare-t1c (heads)", "0.200 [0.170, 0.230]", "0.500 [0.470, 0.530]", "not run"),
     )
     assert how.rows == (
-        ("unet", "msd-t1gd-2d to figshare-t1c", "brains to heads", "t1c from t1gd", "30", "300", "4"),
-        ("unet", "msd-t1gd-2d to btp-t1c", "brains to brains", "t1c from t1gd", *["not run"] * 3),
-        ("unet", "figshare-t1c to msd-t1gd-2d", "heads to brains", "t1c from t1gd", "30", "300", "4"),
+        ("unet", "msd-t1gd-2d to figshare-t1c", "brains to heads", "t1c from t1gd", "1.10", "30", "300", "4"),
+        ("unet", "msd-t1gd-2d to btp-t1c", "brains to brains", "t1c from t1gd", *["not run"] * 4),
+        ("unet", "figshare-t1c to msd-t1gd-2d", "heads to brains", "t1c from t1gd", "1.10", "30", "300", "4"),
     )
+    alike = comparison(*arms, elsewhere=(on_other(MSD.name, "brats-t1c", 0.3),))
+    assert elsewhere_tables(alike)[-1].head[4] == "Head size"
+    assert elsewhere_tables(alike)[-1].rows[0][4] == "1.96 (resampled)"
     unknown = replace(elsewhere[1], tested_foreground="unknown")
     assert matrix_table(comparison(*arms, elsewhere=(unknown,)), Region.WT).head[-1] == "btp-t1c (unknown)"
     assert {row[2] for row in matrix_table(found, Region.ET).rows} == {"-"}  # run, but not for that region

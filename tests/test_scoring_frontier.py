@@ -43,6 +43,12 @@ def test_an_arm_without_an_interval_does_not_count() -> None:
     assert names(arm("a"), b) == []
 
 
+def test_an_arm_of_few_patients_does_not_count() -> None:
+    b = arm("b", 0.9, (0.3, 0.2, 0.4), seconds=0.3)
+    few = replace(b, gain={Region.WT: replace(b.gain[Region.WT], patients=5)})
+    assert names(arm("a"), b) == ["a", "b"] and names(arm("a"), few) == []
+
+
 @given(st.lists(st.tuples(st.floats(-1, 1), st.floats(0, 0.2), st.floats(0.01, 10)), max_size=8))
 def test_every_step_is_slower_and_surely_higher(found: list[tuple[float, float, float]]) -> None:
     arms = [arm(f"{n}", 0.5, (mean, mean - half, mean + half), seconds=s) for n, (mean, half, s) in enumerate(found)]

@@ -14,7 +14,8 @@ from torch import nn
 import tiny
 from gliamap.config import ModelSpec, NetConfig, WindowConfig
 from gliamap.infer.predictor import load_predictor
-from gliamap.nets.zoo import build_network, size_divisor
+from gliamap.io.checkpoint import save_checkpoint
+from gliamap.nets.zoo import NETWORKS, build_network, size_divisor
 from gliamap.training.loop import Job, train
 from gliamap.training.state import make_learner, whole_step
 from members import Member, every_network
@@ -52,6 +53,20 @@ def test_every_network_learns_and_segments_a_case_of_any_size(member: Member, st
     prediction = load_predictor(job.run / "last").predict(odd, keep_probabilities=True)
     assert prediction.labels.shape == (23, 27, 25)
     assert prediction.probabilities is not None and np.isfinite(prediction.probabilities).all()
+
+
+def test_batch_normalisation_of_a_resting_encoder_keeps_its_statistics(store: Path, tmp_path: Path) -> None:
+    spec = tiny.spec(network=ATTENTION)
+    save_checkpoint(tmp_path / "source", build_network(ATTENTION), spec)
+    resting = replace(
+        job_of(store, tmp_path / "run", spec, steps=2, freeze_encoder_steps=2), source=tmp_path / "source"
+    )
+    train(resting)
+    before, after = (tiny.weights(path) for path in (tmp_path / "source", resting.run / "last"))
+    statistics = {name for name in before if "running_" in name}
+    of_encoder = {name for name in statistics if NETWORKS["attention-unet"].parts.of(name) == "encoder"}
+    assert of_encoder and of_encoder < statistics
+    assert {name for name in statistics if (before[name] == after[name]).all()} == of_encoder
 
 
 def test_a_step_broken_off_after_its_forward_pass_leaves_running_statistics_alone(

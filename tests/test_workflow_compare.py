@@ -151,6 +151,16 @@ def test_a_result_of_other_weights_does_not_count(data: Path, tmp_path: Path, st
     assert not stub.predicted and read_json(path) == good  # only scored again
 
 
+def test_a_comparison_names_every_machine_and_commit(
+    data: Path, tmp_path: Path, stub: ArmStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folds, where, version in (((0,), "a PC", "c1"), ((0, 2), "a server", "c2")):
+        monkeypatch.setattr(compare_run, "machine", lambda where=where: where)
+        monkeypatch.setattr(compare_run, "commit", lambda version=version: version)
+        found = run(data, tmp_path / "out", folds=folds)
+    assert (found.machine, found.commit) == ("a PC; a server", "c1 c2")
+
+
 def test_records_tear_patients_apart(data: Path, tmp_path: Path, stub: ArmStub) -> None:
     found = run(data, tmp_path / "out", split="record", folds=(), closed_folds=())
     assert found.split == "record" and found.data[0].division.startswith("3 folds drawn by case")
@@ -267,6 +277,13 @@ def test_patients_of_another_data_set_are_left_out_of_training_and_tested_there(
     again = run(data, tmp_path / "out", **how, test_on=(tmp_path / "one",))
     assert tried == ["a/seed0/fold0 on one", "b/seed0/fold0 on one", "b/seed0/fold0 on one"]
     assert not again.elsewhere[1].lacking and len(stub.trained) == 2
+
+
+def test_a_data_set_of_the_same_patients_is_no_other(data: Path, tmp_path: Path, stub: ArmStub) -> None:
+    shutil.copytree(data / "scans", tmp_path / "twin")
+    with pytest.raises(ConfigError, match=r"nobody is left to train on without the patients of twin.*6 of 6 cases"):
+        run(data, tmp_path / "out", test_on=(tmp_path / "twin",))
+    assert not stub.trained and not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

@@ -106,6 +106,16 @@ def test_patients_on_both_sides_are_left_out(scans: Path, tmp_path: Path) -> Non
     assert match(run, OtherSet(scans), everyone).lacking == "all of its patients are those of training"
 
 
+def test_closed_folds_of_the_other_data_set_are_not_tested(scans: Path, tmp_path: Path) -> None:
+    """Nor is another case of a patient who is in one."""
+    rows = "BraTS2021_00000,p,3\nBraTS2021_00001,p,0\nBraTS2021_00002,q,1\n"
+    (scans / "manifest.csv").write_text("case,patient,fold\n" + rows)
+    run = slices_model(tmp_path / "run")
+    assert len(match(run, OtherSet(scans), store_of()).cases) == 3
+    found = match(run, OtherSet(scans, closed_folds=(3,)), store_of())
+    assert found.cases == ("BraTS2021_00002",) and found.excluded == ()
+
+
 def test_bare_numbers_count_in_the_same_data_set_alone(tmp_path: Path) -> None:
     run = slices_model(tmp_path / "run")
     scans = make.write_pairs(tmp_path / "pairs")
@@ -168,6 +178,9 @@ def test_runs_are_averaged_before_patients() -> None:
     assert (found.runs, found.cases, found.patients, found.excluded) == (2, 3, 2, 1)
     assert found.figures[Region.WT]["dice"].mean == pytest.approx((0.4 + 0.8) / 2)
     assert (found.trained_foreground, found.tested_foreground) == ("brain", "head")
+    assert (found.scale, found.resampled) == (2.0, False)
+    sized = replace(first, match=replace(fit, spacing=(2.0, 2.0, 1.0)))
+    assert summed_up("unet", "msd", "brats", [sized]).resampled
 
 
 def test_real_pairs(data_root: Path, tmp_path: Path) -> None:

@@ -52,6 +52,11 @@ def test_patches_cover_the_median_case_rounded_up_to_what_the_network_divides_by
     assert config.patch == (36, 24, 52) and not spec.network.deep_supervision
 
 
+def test_a_patch_has_more_than_one_voxel_at_the_coarsest_level() -> None:
+    _, config = full_settings(info_of((30, 21, 20)), TrainOptions(network="unet", widths=(4,) * 6), "run")
+    assert config.patch == (64, 32, 32)
+
+
 def test_defaults_fit_slices() -> None:
     spec, config = full_settings(info_of((200, 300, 1), (210, 310, 1)), TrainOptions(output="classes"), "run")
     assert (config.patch, config.batch) == ((208, 256, 1), 16)

@@ -45,8 +45,9 @@ def weighted_ce(logits: Tensor, target: Target, kind: Kind) -> Tensor:
 def lesion_ce(logits: Tensor, target: Target, kind: Kind) -> Tensor:
     """Cross-entropy with the target's weight for each voxel (of ``classes``, the weight in the voxel's class).
 
-    With weights by inverse lesion size: Shirokikh et al., Universal loss reweighting to balance lesion size inequality
-    in 3D medical image segmentation, 2020. ``ValueError`` without weights.
+    With weights by inverse lesion size (:func:`gliamap.sampling.extras.lesion_weights`) after Shirokikh et al.,
+    Universal loss reweighting to balance lesion size inequality in 3D medical image segmentation, 2020.
+    ``ValueError`` without weights.
     """
     weights = target.weights
     if weights is None:

@@ -1,7 +1,7 @@
 """Losses of overlap: Dice and its relatives. MONAI's where it has them.
 
-Of ``classes`` the background is left out, but in :func:`generalised_dice`. A region absent from masks and prediction
-costs nothing: 1e-5 is added above and below the line of each ratio.
+A region absent from masks and prediction costs nothing. But in :func:`generalised_dice`, the background of ``classes``
+is left out, and 1e-5 is added above and below the line of each ratio.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ def dice(logits: Tensor, target: Target, kind: Kind) -> Tensor:
 
 
 def dice_sample(logits: Tensor, target: Target, kind: Kind) -> Tensor:
-    """:func:`dice` of each patch for itself, averaged (Milletari et al. 2016): small tumours count as much as large.
+    """:func:`dice` of each patch for itself, averaged: small tumours count as much as large.
 
-    A patch without a region costs up to 1 for whatever little is marked in it.
+    Milletari et al. 2016 do so, but square the terms below the line. A patch without a region costs up to 1 for
+    whatever little is marked in it.
     """
     return _dice(logits, target, kind, batch=False)
 

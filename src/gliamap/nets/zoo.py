@@ -10,6 +10,7 @@ from types import MappingProxyType
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from gliamap.boxes import Shape
 from gliamap.config import ModelSpec, NetConfig
 from gliamap.errors import ConfigError
 from gliamap.io.checkpoint import check_size, load_weights
@@ -243,6 +244,16 @@ def _least_parameters(config: NetConfig) -> int:
 def size_divisor(config: NetConfig) -> int:
     """Every spatial size of an input must be a multiple of this."""
     return network_of(config.name).divisor(len(config.widths))
+
+
+def fits(config: NetConfig, patch: Shape) -> bool:
+    """Whether the network can learn from patches of so many voxels along X, Y, Z; in 2D Z is 1.
+
+    One voxel alone at the coarsest level could not be normalised, so one size must be larger than the divisor.
+    """
+    divisor, sizes = size_divisor(config), patch[: config.dims]
+    flat = patch[2] == 1
+    return flat == (config.dims == 2) and max(sizes) > divisor and not any(n % divisor for n in sizes)
 
 
 def heads(output: Tensor | Sequence[Tensor], config: NetConfig) -> list[Tensor]:

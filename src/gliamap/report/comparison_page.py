@@ -69,8 +69,9 @@ def _elsewhere(comparison: Comparison) -> str:
         return ""
     said = (
         "A row is what was trained on, a column what was tested on; where both are the same, the cases held out. "
-        "Brains are skull-stripped scans, heads are whole ones. Left out are cases of patients whom training may have "
-        "seen."
+        "Brains are skull-stripped scans, heads are whole ones. Head size: how many times as large as in training, in "
+        "voxels, and whether they were resampled to the size there. Left out are cases of patients whom training may "
+        "have seen."
     )
     return "\n".join(("<h2>On other data sets</h2>", f"<p>{said}</p>", *tables))
 

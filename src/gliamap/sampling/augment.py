@@ -109,8 +109,8 @@ def apply_augmentation(
 def move_distances(distances: Tensor, drawn: Augmentation) -> Tensor:
     """Signed distances ``(R, X, Y, Z)`` moved like the labels, interpolated linearly; a new tensor.
 
-    Beyond the patch, where labels are background, they are as large as anywhere in it, at least 1. They are moved, not
-    taken anew: where the anatomy is scaled or bent they are of the anatomy as it was.
+    Beyond the patch, where labels are background, they are as large as anywhere in it (:func:`farthest`). They are
+    moved, not taken anew: where the anatomy is scaled or bent they are of the anatomy as it was.
     """
     moved, grid = _flipped(distances, drawn), _grid(drawn, distances)
     if grid is None:

@@ -48,8 +48,12 @@ def read_distances(store: Path, case_id: str, regions: Sequence[Region], box: Bo
 
 
 def farthest(distances: Tensor) -> Tensor:
-    """The largest of each region's distances ``(R, X, Y, Z)``, at least 1, as ``(R, 1, 1, 1)``."""
-    return distances.amax(dim=(1, 2, 3), keepdim=True).clamp_min(1)
+    """The largest of each region's distances ``(R, X, Y, Z)``, at least 1, as ``(R, 1, 1, 1)``.
+
+    0 of a region without a surface, whose distances are 0, as no others are.
+    """
+    largest = distances.amax(dim=(1, 2, 3), keepdim=True)
+    return torch.where(largest == 0, largest, largest.clamp_min(1))
 
 
 def lesion_weights(masks: LabelMap, first: int = 0) -> NDArray[np.float32]:
@@ -57,8 +61,8 @@ def lesion_weights(masks: LabelMap, first: int = 0) -> NDArray[np.float32]:
 
     A lesion is a 26-connected component of one channel. Of n lesions with V voxels together, each voxel of one with v
     voxels weighs V / (n * v): all lesions weigh the same, together as much as before, and a lesion alone weighs 1, as
-    all the rest does (Shirokikh et al. 2020). The channels before ``first`` (the background of classes) weigh 1. What
-    the patch cuts off is not counted.
+    all the rest does. (Shirokikh et al. 2020 take the background for one more lesion, so that it weighs far less than 1
+    a voxel.) The channels before ``first`` (the background of classes) weigh 1. What the patch cuts off is not counted.
     """
     weights = np.ones(masks.shape, np.float32)
     for mask, weight in zip(masks[first:], weights[first:], strict=True):

@@ -109,7 +109,7 @@ class Elsewhere:
     training may have seen. A foreground is ``brain`` (skull-stripped scans) or ``head``. ``modalities`` maps each one
     that the model wants to what it was given; ``regions`` are those that both label conventions can tell. ``lacking``
     says why nothing could be tested; there are no figures then. ``scale``: how many times as large as in training
-    heads are there, in voxels; where that is far from 1 they were brought to the size in training.
+    heads are there, in voxels; ``resampled``: they were brought to the size in training.
     """
 
     arm: str
@@ -126,6 +126,7 @@ class Elsewhere:
     figures: Figures
     lacking: str = ""
     scale: float = 1.0
+    resampled: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,8 @@ class Comparison:
     """All that a table or a page shows of a comparison; rows keep the order in which they were asked for.
 
     ``budget``: ``None`` where each recipe takes the steps that it names. ``split``: divided by ``patient``, or by
-    ``record``, which tears patients apart: such scores are too high on purpose.
+    ``record``, which tears patients apart: such scores are too high on purpose. ``machine`` and ``commit`` are those of
+    every training that is done, machines with semicolons between, commits with blanks.
     """
 
     budget: Budget | None

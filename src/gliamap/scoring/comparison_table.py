@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from gliamap.labels import REGION_NAMES, Region
+from gliamap.scoring.comparing import TOLD_APART_FROM
 from gliamap.scoring.comparison import COMPARED, ArmResult, ComparedData, Comparison, Cost, Elsewhere
 from gliamap.scoring.table import Estimate
 from gliamap.scoring.text_table import NOT_RUN, NOTHING, TextTable, estimate_cell
@@ -16,6 +17,9 @@ from gliamap.volume import Unit
 
 _TOLD = ("higher", "lower", "not told apart")
 _MANY = 5  # differences, from which on the chance that one of them is told apart by luck is worth a line
+_FEW = 20
+"""Patients, below which intervals are clearly too narrow: where normal differences are none, the percentile interval
+leaves zero out 15 times in 100 with 6 patients, 10 times with 10, 7 times with 20."""
 _DIGITS = {"dice": 3, "hd95": 1, "surface_dice": 3, "volume_difference": 1}
 
 
@@ -70,15 +74,20 @@ def words_of(comparison: Comparison) -> tuple[str, ...]:
     lines += [_data_words(data, arms_on(comparison, data.name)) for data in comparison.data]
     lines.append(
         "Means are over patients, with 95 % intervals over patients. A difference is taken patient by patient against "
-        f"{comparison.baseline}, the baseline; 'not told apart' where its interval holds zero. Rows stand in the order "
-        "asked for, not by score."
+        f"{comparison.baseline}, the baseline; 'not told apart' where its interval holds zero, or with fewer than "
+        f"{TOLD_APART_FROM} patients. Rows stand in the order asked for, not by score."
     )
     if max((len(arm.seeds) for arm in comparison.arms), default=0) == 1:
         lines.append("One seed: how much of a difference is the luck of one training is not known.")
     told = [verdict for arm in comparison.arms for verdict in arm.verdict.values() if verdict in _TOLD]
+    counts = [of.patients for arm in comparison.arms for of in (*_each_dice(arm), *arm.gain.values())]
+    few = any(0 < count < _FEW for count in counts)
+    chance = "about one in ten" if few else "one in twenty"
+    if few:
+        lines.append(f"With fewer than {_FEW} patients the intervals are too narrow: take what they tell as a hint.")
     if len(told) >= _MANY:
         lines.append(
-            f"{len(told)} differences were looked at; of those that are none, one in twenty is told apart by chance."
+            f"{len(told)} differences were looked at; of those that are none, {chance} is told apart by chance."
         )
     regions = {region for data in comparison.data for region in regions_on(comparison, data.name)}
     lines.append(", ".join(f"{region.value}: {REGION_NAMES[region]}" for region in Region if region in regions) + ".")
@@ -141,8 +150,12 @@ def _data_words(data: ComparedData, arms: Sequence[ArmResult]) -> str:
     return f"{line}.{narrow}"
 
 
+def _each_dice(arm: ArmResult) -> list[Estimate]:
+    return [of["dice"] for of in arm.figures.values()]
+
+
 def _any_dice(arm: ArmResult) -> Estimate | None:
-    return next((of["dice"] for of in arm.figures.values()), None)
+    return next(iter(_each_dice(arm)), None)
 
 
 def _dice(arms: Sequence[ArmResult], regions: Sequence[Region]) -> TextTable:
@@ -250,8 +263,10 @@ def _mappings(comparison: Comparison) -> TextTable:
     def row(one: Elsewhere) -> tuple[str, ...]:
         scans = f"{_scans(one.trained_foreground)} to {_scans(one.tested_foreground)}"
         modalities = ", ".join(f"{wanted} from {given}" for wanted, given in one.modalities.items())
-        counts = (NOT_RUN,) * 3 if one.lacking else (str(one.patients), str(one.cases), str(one.excluded))
-        return one.arm, f"{one.trained_on} to {one.tested_on}", scans, modalities or NOTHING, *counts
+        size = f"{one.scale:.2f}" + " (resampled)" * one.resampled
+        counts = (str(one.patients), str(one.cases), str(one.excluded))
+        cells = (NOT_RUN,) * 4 if one.lacking else (size, *counts)
+        return one.arm, f"{one.trained_on} to {one.tested_on}", scans, modalities or NOTHING, *cells
 
-    head = ("Arm", "Data sets", "Scans", "Modalities", "Patients", "Cases", "Left out")
+    head = ("Arm", "Data sets", "Scans", "Modalities", "Head size", "Patients", "Cases", "Left out")
     return TextTable("How it was tested", head, tuple(row(one) for one in comparison.elsewhere), texts=4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gliamap.labels import Region
+from gliamap.scoring.comparing import TOLD_APART_FROM
 from gliamap.scoring.comparison import ArmResult
 
 
@@ -12,8 +13,9 @@ def frontier(arms: Sequence[ArmResult], region: Region) -> tuple[ArmResult, ...]
     """From the fastest arm on, each slower one whose Dice is told to be higher than that of the last; else nothing.
 
     Faster is what needs fewer seconds a case. Two arms are told apart where the intervals of what they gain over the
-    baseline, patient by patient, have no point in common; the baseline's own is zero. Arms that were not run, and those
-    without an interval, do not count. Empty where fewer than two are left: there is nothing to draw a line through.
+    baseline, patient by patient, have no point in common; the baseline's own is zero. Arms that were not run, those
+    without an interval and those of fewer than ``TOLD_APART_FROM`` patients do not count. Empty where fewer than two
+    are left: there is nothing to draw a line through.
     """
     found: list[ArmResult] = []
     known = [arm for arm in arms if arm.cost is not None and gain_interval(arm, region) is not None]
@@ -24,11 +26,14 @@ def frontier(arms: Sequence[ArmResult], region: Region) -> tuple[ArmResult, ...]
 
 
 def gain_interval(arm: ArmResult, region: Region) -> tuple[float, float] | None:
-    """The interval of what an arm gains over the baseline; zero for the baseline, ``None`` where there is none."""
+    """The interval of what an arm gains over the baseline; zero for the baseline, ``None`` where there is none.
+
+    Nor is there one where its patients are too few to tell anything apart.
+    """
     if arm.verdict.get(region) == "baseline":
         return 0.0, 0.0
     gain = arm.gain.get(region)
-    if gain is None or gain.low is None or gain.high is None:
+    if gain is None or gain.patients < TOLD_APART_FROM or gain.low is None or gain.high is None:
         return None
     return gain.low, gain.high
 

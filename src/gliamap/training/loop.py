@@ -22,7 +22,7 @@ from gliamap.labels import decode_regions, get_convention
 from gliamap.losses.named import LOSSES
 from gliamap.nets.pretrained import backbone_weights, fill
 from gliamap.nets.transfer import carry_over, match
-from gliamap.nets.zoo import build_network, load_network, network_of, size_divisor
+from gliamap.nets.zoo import build_network, fits, load_network, network_of, size_divisor
 from gliamap.sampling.dataset import PatchDataset
 from gliamap.sampling.drawing import PatchOrder
 from gliamap.sampling.extras import Extras
@@ -284,13 +284,11 @@ def check_job(job: Job, processes: int = 1) -> None:
         decode_regions(np.zeros((len(output.regions), 1), np.bool_), output.regions, get_convention(output.convention))
     with torch.device("meta"):  # shapes without numbers: quick for any size
         build_network(network)
-    divisor = size_divisor(network)
-    sizes = patch[: network.dims]
-    if any(n % divisor for n in sizes) or max(sizes) == divisor or (network.dims == 2) != (patch[2] == 1):
+    if not fits(network, patch):
         shape = "x".join(str(n) for n in patch)
         raise ConfigError(
             f"the patch {shape} does not fit the network {network.name} in {network.dims}D",
-            expected=f"sizes divisible by {divisor}, one of them larger"
+            expected=f"sizes divisible by {size_divisor(network)}, one of them larger"
             + (" and a third size of 1" if network.dims == 2 else ""),
             remedy="change --patch, or the number of levels in --widths",
         )

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from gliamap.config import ModelSpec, NetConfig, TrainConfig
 from gliamap.errors import TrainingError
@@ -95,7 +96,7 @@ class Stepper:
     def _gradients(self, clock: Clock) -> float:
         """Leave the step's gradients in the parameters; the mean loss over all micro-batches of all processes."""
         self._learner.optimiser.zero_grad(set_to_none=True)
-        self._learner.model.train()
+        self._to_train_mode()
         share, devices = self._feed.share, self._devices
         batches = iter(self._feed)
         total = 0.0
@@ -110,6 +111,13 @@ class Stepper:
                 with clock.stage("backward"):
                     devices.backward(loss / share.count)
         return devices.mean(total / share.count)
+
+    def _to_train_mode(self) -> None:
+        """All of the network, but batch normalisation that rests: it keeps to the statistics that it came with."""
+        self._learner.model.train()
+        for module in self._learner.model.modules() if self._rests else ():
+            if isinstance(module, _BatchNorm) and not any(p.requires_grad for p in module.parameters()):
+                module.eval()
 
     def _seed(self, number: int) -> None:
         """Let what the network draws (dropout) depend on seed, step and micro-batch alone: nothing is to be saved."""

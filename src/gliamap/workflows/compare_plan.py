@@ -40,7 +40,8 @@ class CompareOptions(Settings):
     """What the user may set.
 
     Each of ``recipes`` is an arm, or with ``networks`` and ``losses`` one for each network and each loss. ``folds``:
-    those to test on (default: all), ``closed_folds`` those of the data sets' own to use for nothing at all.
+    those to test on (default: all), ``closed_folds`` those of the data sets' own, and of those in ``test_on``, to use
+    for nothing at all.
     ``budget``: what each training may use (default: the steps that its recipe names). ``seeds``: so many trainings of
     each arm on each fold. ``baseline``: the arm that others are compared with (default: the first). ``split``: by
     ``patient``, or by ``record``, which tears patients apart on purpose. ``jobs``: trainings side by side. ``test_on``:
@@ -171,7 +172,10 @@ def plan_data(sources: Sequence[Prepared], out: Path, options: CompareOptions) -
 
 def _others(options: CompareOptions) -> tuple[OtherSet, ...]:
     """The other data sets to test on; ``ConfigError`` where two share a name."""
-    found = [OtherSet(scans, pattern_for(scans, options.pattern)) for scans in options.test_on]
+    found = [
+        OtherSet(scans, pattern_for(scans, options.pattern), closed_folds=options.closed_folds)
+        for scans in options.test_on
+    ]
     names = [slug(other.name) for other in found]
     if len(set(names)) < len(names):
         raise ConfigError("two data sets to test on have the same name", remedy="give one of the folders another name")
@@ -179,7 +183,10 @@ def _others(options: CompareOptions) -> tuple[OtherSet, ...]:
 
 
 def _kept_from(division: Division, info: StoreInfo, others: Sequence[OtherSet]) -> Division:
-    """``division`` without the patients of other data sets in training and validation; its words say how many cases."""
+    """``division`` without the patients of other data sets in training and validation; its words say how many cases.
+
+    ``ConfigError`` where that leaves nobody to train on.
+    """
     identities = [entry.identity for entry in info.cases]
     splits, words = division.splits, division.words
     for other in others:
@@ -188,6 +195,12 @@ def _kept_from(division: Division, info: StoreInfo, others: Sequence[OtherSet]) 
         if met:
             why = f"same patient as a case of {other.name}, which is tested on"
             splits = {number: _without(split, met, why) for number, split in splits.items()}
+            if not all(split.train for split in splits.values()):
+                raise ConfigError(
+                    f"nobody is left to train on without the patients of {other.name}, which is tested on",
+                    found=f"{len(met)} of {len(identities)} cases are of patients who are in both data sets",
+                    remedy=f"leave {other.name} out of --test-on: it is not another data set",
+                )
             words += f"; {len(met)} of the cases are not trained on, as patients of {other.name}"
     return Division(splits, words)
 

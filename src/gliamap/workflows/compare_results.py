@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-
-import torch
 
 from gliamap.io.store import read_case
 from gliamap.scoring.comparing import rows_of
 from gliamap.scoring.comparison import ComparedData, Comparison, Elsewhere, RunResult
 from gliamap.workflows.compare_files import write_comparison
 from gliamap.workflows.compare_plan import CompareOptions, Data, Place, data_of, first_of_each
-from gliamap.workflows.compare_run import attempt_of, result_of
+from gliamap.workflows.compare_run import Done, attempt_of, result_of
 from gliamap.workflows.elsewhere import UNKNOWN, summed_up
-from gliamap.workflows.machine import machine
-from gliamap.workflows.run_record import command_line, commit
+from gliamap.workflows.run_record import command_line
 
 NOT_YET = "its turn has not come"
 
@@ -26,9 +23,9 @@ def write_results(
     out: Path, places: Sequence[Place], options: CompareOptions, baseline: str, lacking: Mapping[str, str]
 ) -> Comparison:
     """Put together what is there, and write it; ``lacking`` says why a training failed, by its name."""
-    runs = [_result(place, lacking) for place in places]
-    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    done = {place.task.fold.name for place, run in zip(places, runs, strict=True) if not run.lacking}
+    results = {place.task.fold.name: result_of(place.task.fold) for place in places}
+    runs = [_run(place, results[place.task.fold.name], lacking) for place in places]
+    done = {name: result for name, result in results.items() if result}
     found = Comparison(
         budget=options.budget,
         split=options.split,
@@ -36,8 +33,8 @@ def write_results(
         data=tuple(_about(data) for data in data_of(places)),
         arms=rows_of(runs, baseline),
         elsewhere=_elsewhere(places, lacking),
-        machine=machine() + gpu,
-        commit=commit() or "",
+        machine="; ".join(_each_once(result.machine for result in done.values())),
+        commit=" ".join(_each_once(name for result in done.values() for name in result.commit.split())),
         command=shlex.join(command_line()),
         notes=tuple(f"{name}: {why}" for name, why in lacking.items() if name in done),  # scored, not tested elsewhere
     )
@@ -45,13 +42,16 @@ def write_results(
     return found
 
 
-def _result(place: Place, lacking: Mapping[str, str]) -> RunResult:
+def _run(place: Place, done: Done | None, lacking: Mapping[str, str]) -> RunResult:
     fold = place.task.fold
     where = RunResult(place.arm, place.data.name, fold.seed, fold.number)
-    found = result_of(fold)
-    if found is None:
+    if done is None:
         return replace(where, lacking=lacking.get(fold.name, NOT_YET))
-    return replace(where, cost=found[0], cases=found[1])
+    return replace(where, cost=done.cost, cases=done.cases)
+
+
+def _each_once(names: Iterable[str]) -> list[str]:
+    return [name for name in dict.fromkeys(names) if name]
 
 
 def _elsewhere(places: Sequence[Place], lacking: Mapping[str, str]) -> tuple[Elsewhere, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -30,13 +31,25 @@ from gliamap.workflows.fold_work import (
     train_fold,
 )
 from gliamap.workflows.folds import Fold
+from gliamap.workflows.machine import machine
+from gliamap.workflows.run_record import commit
 from gliamap.workflows.train_base import BASE
 
 RESULT = "result.json"
 MEMORY = "memory.json"
 
-_CASES = TypeAdapter(tuple[CaseFigures, ...])
-_COST = TypeAdapter(Cost)
+
+@dataclass(frozen=True)
+class Done:
+    """What a training took and what came out; on which machine, and with which commits of gliamap, blanks between."""
+
+    cost: Cost
+    cases: tuple[CaseFigures, ...]
+    machine: str = ""
+    commit: str = ""
+
+
+_DONE = TypeAdapter(Done)
 _ATTEMPT = TypeAdapter(Attempt)
 
 
@@ -70,15 +83,13 @@ def do_run(task: RunTask, tell: Observe) -> str:
         return str(error)
 
 
-def result_of(fold: Fold) -> tuple[Cost, tuple[CaseFigures, ...]] | None:
-    """What training took and what came out, as :func:`do_run` left it; ``None`` where it did not come so far."""
+def result_of(fold: Fold) -> Done | None:
+    """What became of a training, as :func:`do_run` left it; ``None`` where it did not come so far."""
     path = fold.folder / RESULT
     if not path.is_file() or fold.lacks():
         return None
     found = read_json(path)
-    if found["of"] != _origin(fold):
-        return None
-    return _COST.validate_python(found["cost"]), _CASES.validate_python(found["cases"])
+    return _DONE.validate_python(found) if found["of"] == _origin(fold) else None
 
 
 def attempt_of(fold: Fold, other: OtherSet) -> Attempt | None:
@@ -122,12 +133,19 @@ def _score(task: RunTask) -> None:
     how = how_to_score(read_store(task.store), [fold], pattern=task.pattern)
     found = evaluate(fold.masks, task.scans, options=how)
     cases = tuple(case_figures(case) for case in found.cases)
-    content: dict[str, Any] = {
-        "of": _origin(fold),
-        "cost": _COST.dump_python(_cost(fold), mode="json"),
-        "cases": _CASES.dump_python(cases, mode="json"),
-    }
-    write_json(fold.folder / RESULT, content)
+    done = Done(_cost(fold), cases, _machine(), _commits(fold))
+    write_json(fold.folder / RESULT, {"of": _origin(fold)} | _DONE.dump_python(done, mode="json"))
+
+
+def _machine() -> str:
+    return machine() + (f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else "")
+
+
+def _commits(fold: Fold) -> str:
+    """Those that trained, each time that the training was gone on with, and the one that scores now."""
+    record = read_json(fold.run / "run.json")
+    every = [one.get("commit") for one in (record, *record.get("resumed", ()))]
+    return " ".join(dict.fromkeys(name for name in (*every, commit()) if name))
 
 
 def _cost(fold: Fold) -> Cost:

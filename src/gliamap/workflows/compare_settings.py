@@ -8,13 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from gliamap.config import OF_THE_MACHINE
 from gliamap.io.atomic import read_json, write_json
 from gliamap.recipes.recipe import Recipe
 from gliamap.workflows.compare_plan import CompareOptions, Place
 from gliamap.workflows.folds import settle_splits
 from gliamap.workflows.run_record import command_line, versions
-from gliamap.workflows.unchanged import check_unchanged, deciding
+from gliamap.workflows.unchanged import check_unchanged, deciding, of_the_machine
 
 SETTINGS = "settings.json"
 
@@ -59,6 +58,6 @@ def _check_same(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) ->
     for part in _GROWING:
         both = old[part].keys() & new[part].keys()
         old[part], new[part] = ({name: each[part][name] for name in both} for each in (old, new))
-    free = {f"arms.{arm}.{of}config.{name}" for arm in new["arms"] for of in ("", "base.") for name in OF_THE_MACHINE}
+    free = {name for arm in new["arms"] for name in of_the_machine(f"arms.{arm}")}
     remedy = f"repeat '{shlex.join(before.get('command', []))}', or take another --out"
     check_unchanged(f"this is not the comparison in {out}", old, new, free=free, remedy=remedy)

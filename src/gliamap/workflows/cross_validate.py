@@ -31,12 +31,9 @@ from gliamap.workflows.fold_work import (
 from gliamap.workflows.folds import CrossValidateOptions, Fold, plan_folds, settle_splits
 from gliamap.workflows.parallel import default_workers
 from gliamap.workflows.run_record import command_line, versions
-from gliamap.workflows.unchanged import check_unchanged, deciding
+from gliamap.workflows.unchanged import check_unchanged, deciding, of_the_machine
 
 STUDY = "study.json"
-
-_FREE = ("settings.recipe.config.workers", "settings.recipe.config.save_every_minutes")
-"""Settings of a training that may differ between two calls, because they do not change the result."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +147,7 @@ def _record(info: StoreInfo, folds: Sequence[Fold], options: CrossValidateOption
 def _check_same(out: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
     old, new = ({name: record[name] for name in ("settings", "data")} for record in (before, now))
     remedy = f"repeat '{shlex.join(before.get('command', []))}', or take another --out"
-    check_unchanged(f"this is not the study in {out}", old, new, free=_FREE, remedy=remedy)
+    check_unchanged(f"this is not the study in {out}", old, new, free=of_the_machine("settings.recipe"), remedy=remedy)
 
 
 def _run_folds(tasks: Sequence[FoldTask], jobs: int, tell: Observe) -> dict[str, str]:

@@ -48,11 +48,15 @@ _LARGEST = 90
 
 @dataclass(frozen=True)
 class OtherSet:
-    """The data set to test on: ``pattern`` and ``labels`` as for gliamap evaluate, where it does not tell itself."""
+    """The data set to test on: ``pattern`` and ``labels`` as for gliamap evaluate, where it does not tell itself.
+
+    Patients of its own ``closed_folds`` are not tested.
+    """
 
     scans: Path
     pattern: str | None = None
     labels: str | None = None
+    closed_folds: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
@@ -143,17 +147,20 @@ def summed_up(arm: str, trained_on: str, tested_on: str, attempts: Sequence[Atte
         figures=figures_of(cases),
         lacking=found.lacking,
         scale=found.scale,
+        resampled=found.spacing is not None,
     )
 
 
 def match(run: Path, other: OtherSet, info: StoreInfo) -> Match:
     """How the model of ``run``, trained on cases of ``info``, and the data set ``other`` go together.
 
-    A case that lacks a modality which the model needs is neither tested nor excluded.
+    A case that lacks a modality which the model needs, or of a closed fold, is neither tested nor excluded.
     """
     spec = read_spec(resolve_model(run))
     data = scan_with_masks(other.scans, other.pattern)
-    labelled = [case for case in data.cases if case.labels and case.modalities]
+    closed = {case.identity.patient_id for case in data.cases if case.identity.fold in other.closed_folds}
+    open_cases = [case for case in data.cases if case.identity.patient_id not in closed]
+    labelled = [case for case in open_cases if case.labels and case.modalities]
     excluded = _seen(run, labelled, info, same_set=other.name in info.sources)
     unseen = [case for case in labelled if case.case_id not in excluded]
     fitting = [case for case in unseen if _fits(spec, case)]

@@ -13,8 +13,9 @@ from gliamap.boxes import Shape
 from gliamap.config import NetConfig
 from gliamap.errors import ConfigError
 from gliamap.scoring.text_table import NOTHING, TextTable
+from gliamap.workflows.train_settings import LARGEST_SIDE
 
-INPUTS: dict[Literal[2, 3], Shape] = {2: (256, 256, 1), 3: (64, 64, 64)}
+INPUTS: dict[Literal[2, 3], Shape] = {2: (LARGEST_SIDE[2], LARGEST_SIDE[2], 1), 3: (LARGEST_SIDE[3],) * 3}
 """The largest patches that trainings choose by themselves."""
 
 REGIONS = 3
@@ -92,7 +93,7 @@ def _row(one: NetworkCost) -> tuple[str, ...]:
 
 def _cost(name: str, dims: Literal[2, 3], size: Shape, modalities: int) -> NetworkCost:
     from gliamap.nets.cost import count_parameters, forward_gflops
-    from gliamap.nets.zoo import network_of, size_divisor, widths_of
+    from gliamap.nets.zoo import fits, network_of, size_divisor, widths_of
 
     network = network_of(name)
     config = NetConfig(
@@ -105,9 +106,8 @@ def _cost(name: str, dims: Literal[2, 3], size: Shape, modalities: int) -> Netwo
         input_size=size if network.sized else None,
     )
     about = (name, network.description, dims, config.widths, size, modalities)
-    divisor = size_divisor(config)
-    if any(n % divisor for n in size[:dims]) or max(size) == divisor:
-        return NetworkCost(*about, lacking=f"takes multiples of {divisor}, one of them larger")
+    if not fits(config, size):
+        return NetworkCost(*about, lacking=f"takes multiples of {size_divisor(config)}, one of them larger")
     try:
         parameters, gflops = count_parameters(config), forward_gflops(config, size)
     except ConfigError as error:

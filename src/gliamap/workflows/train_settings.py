@@ -20,6 +20,9 @@ from gliamap.workflows.failures import plain_settings
 from gliamap.workflows.run_record import versions
 from gliamap.workflows.tracking import TrackerName
 
+LARGEST_SIDE = {2: 256, 3: 64}
+"""Of a patch that nobody named, by the network's dimensions."""
+
 
 class TrainOptions(Recipe):
     """A recipe and how to divide the cases.
@@ -118,6 +121,8 @@ def _network(options: TrainOptions, source: ModelSpec | None, *, slices: bool) -
 
 
 def _patch(shapes: np.ndarray[Any, Any], dims: int, divisor: int) -> Shape:
-    largest = 256 if dims == 2 else 64
+    largest = LARGEST_SIDE[dims]
     x, y, z = (min(largest, -(-int(n) // divisor) * divisor) for n in np.median(shapes, axis=0))
+    if max(x, y, z if dims == 3 else 1) <= divisor:  # one voxel alone cannot be normalised
+        x = 2 * divisor
     return (x, y, 1 if dims == 2 else z)

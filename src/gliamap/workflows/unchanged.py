@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from gliamap.config import OF_THE_MACHINE
 from gliamap.errors import ConfigError
 from gliamap.recipes.recipe import Recipe
 
@@ -36,6 +37,11 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tupl
 def deciding(recipe: Recipe) -> dict[str, Any]:
     """What of a recipe decides over a result, as JSON holds it."""
     return recipe.model_dump(mode="json", exclude={"name", "description", "reasons"})
+
+
+def of_the_machine(recipe: str) -> frozenset[str]:
+    """The dotted names of what suits a machine in a recipe that is called ``recipe``, and in its base."""
+    return frozenset(f"{recipe}.{of}config.{name}" for of in ("", "base.") for name in OF_THE_MACHINE)
 
 
 def flatten(value: Any, name: str = "") -> dict[str, Any]:
