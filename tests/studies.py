@@ -118,7 +118,7 @@ def compared_here(monkeypatch: pytest.MonkeyPatch) -> ArmStub:
             yield Ended(number, why)
 
     def plainly(out: Path, comparison: Comparison, *, runs: Sequence[RunResult]) -> None:
-        assert len(runs) == sum(arm.runs_wanted for arm in comparison.arms)
+        assert sum(not run.tested_on for run in runs) == sum(arm.runs_wanted for arm in comparison.arms)
         write_json(out / "comparison.json", as_json(comparison))
 
     monkeypatch.setattr(fold_work, "each_apart", here)

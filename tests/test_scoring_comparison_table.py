@@ -14,6 +14,7 @@ from gliamap.scoring.comparison import Budget, CaseFigures, ComparedData, RunRes
 from gliamap.scoring.comparison_csv import comparison_rows, run_rows
 from gliamap.scoring.comparison_markdown import markdown_of
 from gliamap.scoring.comparison_table import elsewhere_tables, lacking_of, matrix_table, tables_of, words_of
+from gliamap.scoring.table import Estimate
 from test_scoring_text_table import printed
 
 NETWORKS = ("unet", "residual-unet", "residual-encoder-unet", "unet++", "attention-unet", "dynunet", "segresnet",
@@ -176,6 +177,23 @@ def test_the_cases_of_every_run_are_rows() -> None:
     run = RunResult("unet", MSD.name, 1, 0, None, (CaseFigures("case", "patient", of),))
     (row,) = csv.DictReader(io.StringIO(run_rows([run, replace(run, cases=())])))
     assert (row["arm"], row["seed"], row["case_id"], row["dice"]) == ("unet", "1", "case", "0.5")
+    assert row["tested_on"] == MSD.name
+    (row,) = csv.DictReader(io.StringIO(run_rows([replace(run, tested_on="brats21")])))
+    assert (row["data"], row["tested_on"]) == (MSD.name, "brats21")
+
+
+def test_other_data_sets_have_rows_and_differences_of_their_own() -> None:
+    gain = Estimate(0.02, 0.01, 0.03, 0.02, 0.02, 30, 30)
+    strong = replace(
+        on_other(MSD.name, "brats21", 0.5, arm="strong"), gain={Region.WT: gain}, verdict={Region.WT: "higher"}
+    )
+    found = comparison(arm("unet"), elsewhere=(on_other(MSD.name, "brats21", 0.48), strong))
+    _, gains, _ = elsewhere_tables(found)
+    assert gains.rows == (("WT", "strong", "msd-t1gd-2d to brats21", "+0.020 [+0.010, +0.030]", "higher"),)
+    last = list(csv.DictReader(io.StringIO(comparison_rows(found))))[-1]
+    assert (last["arm"], last["data"], last["tested_on"], last["gain_mean"], last["steps"]) == (
+        "strong", MSD.name, "brats21", "0.02", "",
+    )  # fmt: skip
 
 
 def test_markdown_holds_all_of_it() -> None:

@@ -174,6 +174,9 @@ def test_networks_and_losses_make_arms() -> None:
     arms = arms_of(CompareOptions(recipes=(three,), networks=("unet", "dynunet"), losses=("dice", "ce")))
     assert list(arms) == ["r, unet, dice", "r, unet, ce", "r, dynunet, dice", "r, dynunet, ce"]
     assert arms["r, unet, ce"] == three.model_copy(update={"config": three.config | {"loss": "ce"}})
+    based = three.model_copy(update={"base": Recipe(config={"steps": 3})})
+    (arm,) = arms_of(CompareOptions(recipes=(based,), losses=("ce",))).values()
+    assert arm.base is not None and arm.base.config == {"steps": 3, "loss": "ce"}
     dynunet = arms["r, dynunet, dice"]
     assert (dynunet.network, dynunet.widths, dynunet.deep_supervision) == ("dynunet", (4, 8, 16), None)
     two = arms_of(CompareOptions(recipes=(recipe(),), networks=("dynunet",)))  # it needs three levels

@@ -148,7 +148,7 @@ def test_volumes_cannot_be_made_of_slices(tmp_path: Path) -> None:
     assert found.lacking == "its cases lack some of t1, t1c, t2, flair"
     found = match(tiny.write_model(tmp_path / "one", volumes), OtherSet(scans), store_of())
     assert found.lacking == "the network takes volumes, and its cases are slices"
-    assert summed_up("unet", "own", "pairs", [Attempt(found)]).lacking == found.lacking
+    assert summed_up("unet", "own", "pairs", {(0, 0): Attempt(found)}).lacking == found.lacking
 
 
 def test_heads_of_another_size_are_brought_to_that_of_training(scans: Path, tmp_path: Path) -> None:
@@ -174,13 +174,29 @@ def test_runs_are_averaged_before_patients() -> None:
     fit = Match(("a1", "a2", "b"), ("c",), "brain", "head", {"t1c": "t1c"}, scale=2.0)
     first = Attempt(fit, (Region.WT,), (figures("a1", "a", 0.2), figures("a2", "a", 0.4), figures("b", "b", 0.9)))
     second = replace(first, cases=(figures("a1", "a", 0.4), figures("a2", "a", 0.6), figures("b", "b", 0.7)))
-    found = summed_up("unet", "msd", "brats", [first, second])
+    found = summed_up("unet", "msd", "brats", {(0, 0): first, (0, 1): second})
     assert (found.runs, found.cases, found.patients, found.excluded) == (2, 3, 2, 1)
     assert found.figures[Region.WT]["dice"].mean == pytest.approx((0.4 + 0.8) / 2)
     assert (found.trained_foreground, found.tested_foreground) == ("brain", "head")
     assert (found.scale, found.resampled) == (2.0, False)
     sized = replace(first, match=replace(fit, spacing=(2.0, 2.0, 1.0)))
-    assert summed_up("unet", "msd", "brats", [sized]).resampled
+    assert summed_up("unet", "msd", "brats", {(0, 0): sized}).resampled
+
+
+def test_a_gain_elsewhere_is_over_the_runs_that_both_have() -> None:
+    patients = [f"p{n}" for n in range(6)]
+    fit = Match(tuple(patients), (), "brain", "brain", {"t1c": "t1c"})
+
+    def attempt(dice: float) -> Attempt:
+        return Attempt(fit, (Region.WT,), tuple(figures(who, who, dice + 0.01 * n) for n, who in enumerate(patients)))
+
+    before = {(0, 0): attempt(0.5), (0, 1): attempt(0.1)}
+    found = summed_up("b", "msd", "brats", {(0, 0): attempt(0.6), (1, 0): attempt(0.9)}, baseline=before)
+    assert found.figures[Region.WT]["dice"].mean == pytest.approx(0.775)  # of both of its runs
+    assert found.gain[Region.WT].mean == pytest.approx(0.1) and found.verdict == {Region.WT: "higher"}
+    assert summed_up("a", "msd", "brats", before).verdict == {Region.WT: "baseline"}
+    alone = summed_up("b", "msd", "brats", {(1, 0): attempt(0.9)}, baseline=before)
+    assert not alone.gain and alone.verdict == {Region.WT: "not run"}
 
 
 def test_real_pairs(data_root: Path, tmp_path: Path) -> None:

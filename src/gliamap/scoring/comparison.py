@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
@@ -31,7 +31,8 @@ class Budget:
     amount: float
 
     def __str__(self) -> str:
-        return f"{self.amount:g} {self.kind if self.amount != 1 else self.kind[:-1]}"
+        amount = f"{self.amount:.0f}" if self.kind == "steps" else f"{self.amount:g}"
+        return f"{amount} {self.kind if self.amount != 1 else self.kind[:-1]}"
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ class CaseFigures:
 class RunResult:
     """One training that is asked for: what it took, and the figures of the cases that were kept from it.
 
-    ``lacking`` says why it is not done; there is no ``cost`` and no case then.
+    ``lacking`` says why it is not done; there is no ``cost`` and no case then. With ``tested_on`` the cases are of that
+    other data set.
     """
 
     arm: str
@@ -75,6 +77,7 @@ class RunResult:
     cost: Cost | None = None
     cases: tuple[CaseFigures, ...] = ()
     lacking: str = ""
+    tested_on: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,8 @@ class Elsewhere:
     ``runs`` models were tested; a case's figures are averaged over them. ``excluded`` cases are of patients whom
     training may have seen. A foreground is ``brain`` (skull-stripped scans) or ``head``. ``modalities`` maps each one
     that the model wants to what it was given; ``regions`` are those that both label conventions can tell. ``lacking``
-    says why nothing could be tested; there are no figures then. ``scale``: how many times as large as in training
+    says why nothing could be tested; there are no figures then. ``gain`` and ``verdict``: against the baseline, trained
+    and tested on the same data sets. ``scale``: how many times as large as in training
     heads are there, in voxels; ``resampled``: they were brought to the size in training.
     """
 
@@ -127,6 +131,8 @@ class Elsewhere:
     lacking: str = ""
     scale: float = 1.0
     resampled: bool = False
+    gain: Mapping[Region, Estimate] = field(default_factory=dict)
+    verdict: Mapping[Region, Verdict] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

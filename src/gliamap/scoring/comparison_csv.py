@@ -7,37 +7,51 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 
 from gliamap.labels import Region
-from gliamap.scoring.comparison import COMPARED, ArmResult, Comparison, Cost, RunResult
+from gliamap.scoring.comparison import COMPARED, ArmResult, Comparison, Cost, Elsewhere, RunResult
 from gliamap.scoring.comparison_table import regions_on
 from gliamap.scoring.text_table import NOT_RUN
 
 
 def comparison_rows(comparison: Comparison) -> str:
-    """The CSV text: one row an arm, data set and region, empty cells where nothing was run."""
+    """The CSV text: one row an arm, training set, test set and region, empty cells where nothing was run.
+
+    Where an arm is tested on its own training set, the cases are those that were held out.
+    """
     bounds = ("mean", "low", "high")
     costs = tuple(Cost.__dataclass_fields__)
-    head = ["arm", "data", "region", "verdict", "runs", "runs_wanted", "seeds", "folds", "patients", "cases"]
+    head = ["arm", "data", "tested_on", "region", "verdict", "runs", "runs_wanted", "seeds", "folds"]
+    head += ["patients", "cases"]
     head += [f"{name}_{bound}" for name in (*COMPARED, "gain") for bound in bounds] + ["dice_each_seed", *costs]
 
-    def row(arm: ArmResult, region: Region) -> Iterator[object]:
-        of = arm.figures.get(region, {})
-        found = [of.get(name) for name in COMPARED] + [arm.gain.get(region)]
-        yield from (arm.arm, arm.data, region.value, arm.verdict.get(region, NOT_RUN), arm.runs, arm.runs_wanted)
-        yield from (_joined(arm.seeds), _joined(arm.folds))
-        yield from (getattr(of.get("dice"), name, None) for name in ("patients", "cases"))
+    def estimates(of: ArmResult | Elsewhere, region: Region) -> Iterator[object]:
+        figures = of.figures.get(region, {})
+        found = [figures.get(name) for name in COMPARED] + [of.gain.get(region)]
+        yield from (getattr(figures.get("dice"), name, None) for name in ("patients", "cases"))
         yield from (getattr(one, bound, None) for one in found for bound in bounds)
+
+    def row(arm: ArmResult, region: Region) -> Iterator[object]:
+        yield from (arm.arm, arm.data, arm.data, region.value, arm.verdict.get(region, NOT_RUN))
+        yield from (arm.runs, arm.runs_wanted, _joined(arm.seeds), _joined(arm.folds))
+        yield from estimates(arm, region)
         yield _joined(arm.each_seed.get(region, ()))
         yield from (getattr(arm.cost, name, None) for name in costs)
 
-    rows = (row(arm, region) for arm in comparison.arms for region in regions_on(comparison, arm.data))
+    def elsewhere(one: Elsewhere, region: Region) -> Iterator[object]:
+        yield from (one.arm, one.trained_on, one.tested_on, region.value, one.verdict.get(region, NOT_RUN), one.runs)
+        yield from (None, None, None)
+        yield from estimates(one, region)
+        yield from [None] * (1 + len(costs))
+
+    rows = [row(arm, region) for arm in comparison.arms for region in regions_on(comparison, arm.data)]
+    rows += [elsewhere(one, region) for one in comparison.elsewhere for region in one.regions or (Region.WT,)]
     return _csv(head, rows)
 
 
 def run_rows(runs: Sequence[RunResult]) -> str:
     """The CSV text: one row a run, case and region, from which every figure of the tables can be taken anew."""
-    head = ["arm", "data", "seed", "fold", "case_id", "patient_id", "region", *COMPARED]
+    head = ["arm", "data", "tested_on", "seed", "fold", "case_id", "patient_id", "region", *COMPARED]
     rows = (
-        (run.arm, run.data, run.seed, run.fold, case.case_id, case.patient_id, region.value,
+        (run.arm, run.data, run.tested_on or run.data, run.seed, run.fold, case.case_id, case.patient_id, region.value,
          *(figures[name] for name in COMPARED))
         for run in runs
         for case in run.cases

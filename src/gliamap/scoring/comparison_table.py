@@ -50,11 +50,17 @@ def data_tables(comparison: Comparison, data: str) -> tuple[TextTable, ...]:
 
 
 def elsewhere_tables(comparison: Comparison) -> tuple[TextTable, ...]:
-    """Dice by training set and test set for each region, and how each pair was tested; nothing without any."""
+    """Dice by training set and test set for each region, what arms gain there, and how each pair was tested.
+
+    Nothing without any.
+    """
     if not comparison.elsewhere:
         return ()
     regions = [region for region in Region if any(region in one.regions for one in comparison.elsewhere)]
-    return *(matrix_table(comparison, region) for region in regions or [Region.WT]), _mappings(comparison)
+    matrices = (matrix_table(comparison, region) for region in regions or [Region.WT])
+    several = any(one.arm != comparison.baseline for one in comparison.elsewhere)
+    gains = (_gains(comparison, regions or [Region.WT]),) if several else ()
+    return *matrices, *gains, _mappings(comparison)
 
 
 def arms_on(comparison: Comparison, data: str) -> tuple[ArmResult, ...]:
@@ -238,6 +244,20 @@ def matrix_table(comparison: Comparison, region: Region) -> TextTable:
     rows = tuple((arm, _named(data, seen), *(cell(arm, data, test) for test in tests)) for arm, data in arms)
     head = ("Arm", "Trained on", *(_named(test, seen) for test in tests))
     return TextTable(f"Dice {region.value}: trained on (rows), tested on (columns)", head, rows, texts=2)
+
+
+def _gains(comparison: Comparison, regions: Sequence[Region]) -> TextTable:
+    """What arms gain over the baseline on other data sets."""
+
+    def row(one: Elsewhere, region: Region) -> tuple[str, ...]:
+        gain = estimate_cell(one.gain[region], 3, signed=True) if region in one.gain else NOT_RUN
+        verdict = one.verdict.get(region, NOT_RUN)
+        return region.value, one.arm, f"{one.trained_on} to {one.tested_on}", gain, verdict
+
+    compared = [one for one in comparison.elsewhere if one.arm != comparison.baseline]
+    head = ("Region", "Arm", "Data sets", "Difference to baseline", "Verdict")
+    rows = tuple(row(one, region) for region in regions for one in compared)
+    return TextTable("Dice on other data sets, against the baseline", head, rows, texts=3)
 
 
 def _foregrounds(elsewhere: Sequence[Elsewhere]) -> dict[str, str]:

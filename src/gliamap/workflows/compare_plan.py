@@ -117,7 +117,7 @@ def arms_of(options: CompareOptions) -> dict[str, Recipe]:
 
 
 def _varied(recipe: Recipe, network: str | None, loss: str | None) -> Recipe:
-    """``recipe`` with another network and loss. Widths stay where the network can have them."""
+    """``recipe``, its base included, with another network and loss. Widths stay where the network can have them."""
     changes: dict[str, Any] = {}
     if network is not None and network != (recipe.network or DEFAULT_NETWORK):
         known = network_of(network)
@@ -127,6 +127,8 @@ def _varied(recipe: Recipe, network: str | None, loss: str | None) -> Recipe:
         with plain_settings():
             TrainConfig(loss=loss)  # type: ignore[arg-type]
         changes["config"] = recipe.config | {"loss": loss}
+        if recipe.base is not None:
+            changes["base"] = recipe.base.model_copy(update={"config": recipe.base.config | {"loss": loss}})
     return recipe.model_copy(update=changes)
 
 

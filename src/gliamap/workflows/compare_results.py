@@ -11,9 +11,9 @@ from gliamap.io.store import read_case
 from gliamap.scoring.comparing import rows_of
 from gliamap.scoring.comparison import ComparedData, Comparison, Elsewhere, RunResult
 from gliamap.workflows.compare_files import write_comparison
-from gliamap.workflows.compare_plan import CompareOptions, Data, Place, data_of, first_of_each
+from gliamap.workflows.compare_plan import CompareOptions, Data, Place, data_of, first_of_each, slug
 from gliamap.workflows.compare_run import Done, attempt_of, result_of
-from gliamap.workflows.elsewhere import UNKNOWN, summed_up
+from gliamap.workflows.elsewhere import Attempt, Attempts, summed_up, untested
 from gliamap.workflows.run_record import command_line
 
 NOT_YET = "its turn has not come"
@@ -25,6 +25,7 @@ def write_results(
     """Put together what is there, and write it; ``lacking`` says why a training failed, by its name."""
     results = {place.task.fold.name: result_of(place.task.fold) for place in places}
     runs = [_run(place, results[place.task.fold.name], lacking) for place in places]
+    tried = _tried(places)
     done = {name: result for name, result in results.items() if result}
     found = Comparison(
         budget=options.budget,
@@ -32,13 +33,13 @@ def write_results(
         baseline=baseline,
         data=tuple(_about(data) for data in data_of(places)),
         arms=rows_of(runs, baseline),
-        elsewhere=_elsewhere(places, lacking),
+        elsewhere=_elsewhere(places, tried, baseline, lacking),
         machine="; ".join(_each_once(result.machine for result in done.values())),
         commit=" ".join(_each_once(name for result in done.values() for name in result.commit.split())),
         command=shlex.join(command_line()),
         notes=tuple(f"{name}: {why}" for name, why in lacking.items() if name in done),  # scored, not tested elsewhere
     )
-    write_comparison(out, found, runs=runs)
+    write_comparison(out, found, runs=[*runs, *_runs_elsewhere(places, tried)])
     return found
 
 
@@ -54,20 +55,46 @@ def _each_once(names: Iterable[str]) -> list[str]:
     return [name for name in dict.fromkeys(names) if name]
 
 
-def _elsewhere(places: Sequence[Place], lacking: Mapping[str, str]) -> tuple[Elsewhere, ...]:
+Tried = Mapping[tuple[Path, str], Attempts]
+"""What became of the tests on other data sets, by the folder of the arm's trainings and the name of the data set."""
+
+
+def _tried(places: Sequence[Place]) -> Tried:
+    tried: dict[tuple[Path, str], dict[tuple[int, int], Attempt]] = {}
+    for place in places:
+        fold = place.task.fold
+        for other in place.data.others:
+            if attempt := attempt_of(fold, other):
+                tried.setdefault((place.folder, other.name), {})[fold.seed, fold.number] = attempt
+    return tried
+
+
+def _runs_elsewhere(places: Sequence[Place], tried: Tried) -> list[RunResult]:
+    """The cases of other data sets, run by run."""
+    return [
+        RunResult(first.arm, first.data.name, seed, fold, cases=attempt.cases, tested_on=other.name)
+        for first in first_of_each(places)
+        for other in first.data.others
+        for (seed, fold), attempt in tried.get((first.folder, other.name), {}).items()
+    ]
+
+
+def _elsewhere(
+    places: Sequence[Place], tried: Tried, baseline: str, lacking: Mapping[str, str]
+) -> tuple[Elsewhere, ...]:
     """A row for each arm, data set that it is trained on and other one that it is tested on."""
     rows = []
     for first in first_of_each(places):
         arm, data = first.arm, first.data
         folds = [place.task.fold for place in places if place.folder == first.folder]
         for other in data.others:
-            attempts = [found for fold in folds if (found := attempt_of(fold, other))]
+            attempts = tried.get((first.folder, other.name))
             if attempts:
-                rows.append(summed_up(arm, data.name, other.name, attempts))
+                before = None if arm == baseline else tried.get((data.out / slug(baseline), other.name), {})
+                rows.append(summed_up(arm, data.name, other.name, attempts, baseline=before))
             else:
                 why = next((lacking[fold.name] for fold in folds if fold.name in lacking), NOT_YET)
-                trained = data.info.prep.foreground
-                rows.append(Elsewhere(arm, data.name, other.name, 0, 0, 0, 0, trained, UNKNOWN, {}, (), {}, why))
+                rows.append(untested(arm, data.name, other.name, data.info.prep.foreground, why))
     return tuple(rows)
 
 

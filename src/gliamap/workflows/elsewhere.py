@@ -20,8 +20,8 @@ from gliamap.io.checkpoint import read_spec, resolve_model
 from gliamap.io.store import StoreInfo
 from gliamap.labels import Region
 from gliamap.prep.pipeline import prepare
-from gliamap.scoring.comparing import case_figures, figures_of, over_runs
-from gliamap.scoring.comparison import CaseFigures, Elsewhere
+from gliamap.scoring.comparing import case_figures, figures_of, gain_of, over_runs, verdict_of
+from gliamap.scoring.comparison import CaseFigures, Elsewhere, Verdict
 from gliamap.sources.masks import scan_with_masks
 from gliamap.sources.same_patient import met_elsewhere
 from gliamap.workflows.conventions import evenly
@@ -126,12 +126,28 @@ def try_elsewhere(
     return Attempt(found, tuple(scored.summary.regions), tuple(case_figures(case) for case in scored.cases))
 
 
-def summed_up(arm: str, trained_on: str, tested_on: str, attempts: Sequence[Attempt]) -> Elsewhere:
-    """The attempts of an arm's runs on one data set: figures are averaged over the runs first, then by patient."""
-    done = [attempt for attempt in attempts if attempt.cases]
-    first = (done or attempts)[0]
-    cases = over_runs([attempt.cases for attempt in done])
+Attempts = Mapping[tuple[int, int], Attempt]
+"""Those of an arm's runs on one other data set, by seed and fold."""
+
+
+def summed_up(
+    arm: str, trained_on: str, tested_on: str, attempts: Attempts, *, baseline: Attempts | None = None
+) -> Elsewhere:
+    """The attempts of an arm's runs on one data set: figures are averaged over the runs first, then by patient.
+
+    ``baseline``: the attempts of the arm to compare with; ``None`` where this is it.
+    """
+    done = {run: attempt.cases for run, attempt in attempts.items() if attempt.cases}
+    first = next((attempts[run] for run in done), next(iter(attempts.values())))
+    cases = over_runs(done.values())
     found = first.match
+    gain = {}
+    if baseline is not None:
+        both = [run for run in done if run in baseline]
+        gain = gain_of(over_runs(done[run] for run in both), over_runs(baseline[run].cases for run in both))
+    verdict: dict[Region, Verdict] = {
+        region: "baseline" if baseline is None else verdict_of(gain.get(region)) for region in first.regions
+    }
     return Elsewhere(
         arm=arm,
         trained_on=trained_on,
@@ -148,6 +164,27 @@ def summed_up(arm: str, trained_on: str, tested_on: str, attempts: Sequence[Atte
         lacking=found.lacking,
         scale=found.scale,
         resampled=found.spacing is not None,
+        gain=gain,
+        verdict=verdict,
+    )
+
+
+def untested(arm: str, trained_on: str, tested_on: str, foreground: str, why: str) -> Elsewhere:
+    """The row of an arm that was not tested on a data set, and ``why``; ``foreground`` is that of its training."""
+    return Elsewhere(
+        arm=arm,
+        trained_on=trained_on,
+        tested_on=tested_on,
+        runs=0,
+        cases=0,
+        patients=0,
+        excluded=0,
+        trained_foreground=foreground,
+        tested_foreground=UNKNOWN,
+        modalities={},
+        regions=(),
+        figures={},
+        lacking=why,
     )
 
 
