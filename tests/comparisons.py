@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gliamap.labels import Region
-from gliamap.scoring.comparing import verdict_of
-from gliamap.scoring.comparison import (
+from gliamap.comparison.nouns import (
     COMPARED,
     ArmResult,
     Budget,
@@ -16,6 +14,8 @@ from gliamap.scoring.comparison import (
     Elsewhere,
     Figures,
 )
+from gliamap.comparison.rows import verdict_of
+from gliamap.labels import Region
 from gliamap.scoring.table import Estimate
 
 QUARTER = Budget("minutes", 15)

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import tiny
+from gliamap.comparison.nouns import Comparison, RunResult, as_json
 from gliamap.io.atomic import write_json
 from gliamap.io.cases import read_mask_file, write_mask
 from gliamap.io.checkpoint import read_spec
 from gliamap.recipes.recipe import Recipe
-from gliamap.scoring.comparison import Comparison, RunResult, as_json
 from gliamap.sources.splits import read_split
 from gliamap.training.progress import StepReport
 from gliamap.workflows import compare_results, fold_work

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from comparisons import FIGSHARE, MSD, arm, comparison, four, not_run, on_other
+from gliamap.comparison.nouns import ArmResult, Comparison
 from gliamap.labels import Region
 from gliamap.report.comparison_figures import draw_dice, draw_figures, draw_gains
 from gliamap.report.comparison_page import draw_page
 from gliamap.report.comparison_pareto import draw_pareto, place_numbers
 from gliamap.report.plot import shortened
-from gliamap.scoring.comparison import ArmResult, Comparison
 from test_report_check_page import EVIL, Reader
 
 LONG = "msd-t1gd-2d-with-a-long-name, residual-encoder-unet, generalised-dice"

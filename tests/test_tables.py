@@ -12,8 +12,8 @@ import pytest
 import collect
 import tables
 from comparisons import four, on_other
+from gliamap.comparison.nouns import as_json as comparison_as_json
 from gliamap.labels import Region, Tissue
-from gliamap.scoring.comparison import as_json as comparison_as_json
 from gliamap.scoring.repeats import FoldScores, study_as_json, summarise_study
 from gliamap.scoring.score import score_case
 from gliamap.scoring.table import ScoredCase, as_json, summarise

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gliamap.comparison.nouns import Budget
 from gliamap.config import TrainConfig
 from gliamap.errors import ConfigError
 from gliamap.recipes.named import RECIPES
 from gliamap.recipes.recipe import Recipe
-from gliamap.scoring.comparison import Budget
 from gliamap.workflows.budget import LEAST_STEPS, VALIDATIONS, Pace, parse_budget, stages_of, within
 
 TWO = RECIPES["patches-transfer"]  # a base of 1500 steps, then 1000, 200 of them with the encoder at rest

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from gliamap.comparison.nouns import COMPARED, ArmResult, Budget, CaseFigures, Comparison, from_json
 from gliamap.errors import ConfigError, OutputError, TrainingError
 from gliamap.io.atomic import read_json, write_json
 from gliamap.labels import Region
 from gliamap.recipes.recipe import Recipe
-from gliamap.scoring.comparison import COMPARED, ArmResult, Budget, CaseFigures, Comparison, from_json
 from gliamap.sources.splits import read_split
 from gliamap.workflows import budget as budgets
 from gliamap.workflows import compare_run

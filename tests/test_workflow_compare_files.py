@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from comparisons import FIGSHARE, MSD, arm, comparison, four
+from gliamap.comparison.nouns import from_json
 from gliamap.errors import OutputError
-from gliamap.scoring.comparison import from_json
 from gliamap.workflows.compare_files import write_comparison
 
 

@@ -12,10 +12,10 @@ import make
 import tiny
 from gliamap.boxes import Shape
 from gliamap.case import CaseIdentity
+from gliamap.comparison.nouns import CaseFigures
 from gliamap.config import InputConfig, NetConfig, PrepConfig
 from gliamap.io.store import StoreEntry, StoreInfo
 from gliamap.labels import Region
-from gliamap.scoring.comparison import CaseFigures
 from gliamap.sources.splits import Split, write_split
 from gliamap.workflows import elsewhere
 from gliamap.workflows.elsewhere import Attempt, Match, OtherSet, match, summed_up, try_elsewhere

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
-from gliamap.scoring.comparison import Comparison, from_json
-from gliamap.scoring.comparison_markdown import elsewhere_markdown, origin_of, own_markdown
+from gliamap.comparison.as_markdown import elsewhere_markdown, origin_of, own_markdown
+from gliamap.comparison.nouns import Comparison, from_json
 from gliamap.scoring.text_table import NOT_RUN, TextTable, as_markdown
 from gliamap.workflows.networks import NetworkCost, networks_table
 

@@ -12,7 +12,7 @@ from gliamap.cli.show import plain, print_json, progress_bar, remark, remark_if_
 from gliamap.cli.study_verbs import watch_study
 
 if TYPE_CHECKING:
-    from gliamap.scoring.comparison import Comparison
+    from gliamap.comparison.nouns import Comparison
     from gliamap.workflows.compare import Prepared
 
 _ARMS, _DIVISION, _RUN = "What is compared", "How cases are divided", "The trainings"
@@ -147,8 +147,8 @@ def _numbers(text: str | None) -> tuple[int, ...]:
 def _print_compared(done: Comparison, out: Path, *, json: bool) -> None:
     """The tables, or JSON; exit code 1 where a training or a test was not done."""
     from gliamap.cli.show_comparison import print_comparison
-    from gliamap.scoring.comparison import as_json
-    from gliamap.scoring.comparison_table import lacking_of
+    from gliamap.comparison.nouns import as_json
+    from gliamap.comparison.tables import lacking_of
 
     if json:
         print_json({"out": out} | as_json(done))

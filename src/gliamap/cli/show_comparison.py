@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from gliamap.cli.show import plain, print_notes, print_table, remark, say
 
 if TYPE_CHECKING:
-    from gliamap.scoring.comparison import Comparison
+    from gliamap.comparison.nouns import Comparison
 
 
 def print_comparison(comparison: Comparison) -> None:
     """Everything of it; tables fit 100 columns."""
-    from gliamap.scoring.comparison_table import lacking_of, tables_of, words_of
+    from gliamap.comparison.tables import lacking_of, tables_of, words_of
     from gliamap.scoring.text_table import as_rich_table
 
     for line in words_of(comparison):

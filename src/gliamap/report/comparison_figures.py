@@ -12,12 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from gliamap.comparison.nouns import ArmResult, Comparison, Verdict
+from gliamap.comparison.tables import arms_on, regions_on
 from gliamap.labels import Region
 from gliamap.report.comparison_pareto import draw_pareto
 from gliamap.report.curves import FONT, INK, QUIET, clean_axes
 from gliamap.report.plot import as_png, font, new_figure, set_title, shortened
-from gliamap.scoring.comparison import ArmResult, Comparison, Verdict
-from gliamap.scoring.comparison_table import arms_on, regions_on
 from gliamap.scoring.table import Estimate
 from gliamap.scoring.text_table import NOT_RUN
 

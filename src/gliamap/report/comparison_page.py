@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from gliamap.comparison.frontier import frontier
+from gliamap.comparison.nouns import ComparedData, Comparison
+from gliamap.comparison.tables import arms_on, data_tables, elsewhere_tables, lacking_of, regions_on, words_of
 from gliamap.report import page
-from gliamap.scoring.comparison import ComparedData, Comparison
-from gliamap.scoring.comparison_table import arms_on, data_tables, elsewhere_tables, lacking_of, regions_on, words_of
-from gliamap.scoring.frontier import frontier
 from gliamap.scoring.text_table import NOT_RUN, TextTable
 
 _VERDICTS = {"higher": "PASS", "lower": "WARN"}

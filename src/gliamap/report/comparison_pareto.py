@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from gliamap.comparison.frontier import frontier
+from gliamap.comparison.nouns import ArmResult
 from gliamap.labels import Region
 from gliamap.report.curves import INK, QUIET, clean_axes
 from gliamap.report.plot import as_png, font, new_figure, set_title, shortened
-from gliamap.scoring.comparison import ArmResult
-from gliamap.scoring.frontier import frontier
 from gliamap.scoring.text_table import NOT_RUN
 
 _DOT = "#3b6fb6"
@@ -35,7 +35,7 @@ _AROUND = [
 def draw_pareto(arms: Sequence[ArmResult], region: Region) -> bytes:
     """Dice with its interval over seconds a case, numbered in the order of ``arms``, with a key below.
 
-    The line is :func:`~gliamap.scoring.frontier.frontier`: only through arms that are told apart.
+    The line is :func:`~gliamap.comparison.frontier.frontier`: only through arms that are told apart.
     """
     key = _key(arms, region)
     columns = 2 if all(len(words) <= _SHORT for words in key) else 1

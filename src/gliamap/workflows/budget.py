@@ -17,11 +17,11 @@ from typing import Any
 
 import torch
 
+from gliamap.comparison.nouns import Budget
 from gliamap.config import TrainConfig
 from gliamap.errors import ConfigError
 from gliamap.io.atomic import read_json, write_json
 from gliamap.recipes.recipe import Recipe, base_of
-from gliamap.scoring.comparison import Budget
 from gliamap.sources.splits import write_split
 from gliamap.training.progress import StepReport
 from gliamap.workflows.fold_work import FoldTask, Observe, StudyReport, alone_at, fold_options

@@ -8,9 +8,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from gliamap.comparison.nouns import Budget, Comparison
 from gliamap.errors import ConfigError, OutputError
 from gliamap.io.lock import alone
-from gliamap.scoring.comparison import Budget, Comparison
 from gliamap.workflows.budget import measure_pace, paces_in, within
 from gliamap.workflows.compare_plan import (
     CompareOptions,

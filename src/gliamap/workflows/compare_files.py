@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gliamap import __version__
+from gliamap.comparison.as_csv import comparison_rows, run_rows
+from gliamap.comparison.as_markdown import markdown_of
+from gliamap.comparison.nouns import Comparison, RunResult, as_json
 from gliamap.io.atomic import atomic_files, write_json, write_text
 from gliamap.report.comparison_figures import draw_figures
 from gliamap.report.comparison_page import draw_page
-from gliamap.scoring.comparison import Comparison, RunResult, as_json
-from gliamap.scoring.comparison_csv import comparison_rows, run_rows
-from gliamap.scoring.comparison_markdown import markdown_of
 
 
 def write_comparison(out: Path, comparison: Comparison, *, runs: Sequence[RunResult]) -> None:
     """Write the comparison into ``out``, over what an earlier one left there.
 
-    ``comparison.json`` (see :func:`~gliamap.scoring.comparison.from_json`), ``comparison.csv`` (a row an arm, data set
+    ``comparison.json`` (see :func:`~gliamap.comparison.nouns.from_json`), ``comparison.csv`` (a row an arm, data set
     and region), ``cases.csv`` (a row a run, case and region), ``comparison.md``, ``comparison.html`` and its
     ``figures`` as PNG, in a folder for each data set where there are several. ``OutputError`` where ``out`` cannot be
     written to.

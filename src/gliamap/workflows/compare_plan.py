@@ -11,12 +11,12 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from gliamap.comparison.nouns import Budget
 from gliamap.config import Settings, TrainConfig
 from gliamap.errors import ConfigError, LayoutError
 from gliamap.io.store import StoreInfo, read_store
 from gliamap.nets.zoo import network_of
 from gliamap.recipes.recipe import DEFAULT_NETWORK, Recipe
-from gliamap.scoring.comparison import Budget
 from gliamap.sources.detect import scan
 from gliamap.sources.masks import scan_with_masks
 from gliamap.sources.same_patient import met_elsewhere

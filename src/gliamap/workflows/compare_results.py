@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from gliamap.comparison.nouns import ComparedData, Comparison, Elsewhere, RunResult
+from gliamap.comparison.rows import rows_of
 from gliamap.io.store import read_case
-from gliamap.scoring.comparing import rows_of
-from gliamap.scoring.comparison import ComparedData, Comparison, Elsewhere, RunResult
 from gliamap.workflows.compare_files import write_comparison
 from gliamap.workflows.compare_plan import CompareOptions, Data, Place, data_of, first_of_each, slug
 from gliamap.workflows.compare_run import Done, attempt_of, result_of

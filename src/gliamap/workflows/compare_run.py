@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter
 
+from gliamap.comparison.nouns import COMPARED, CaseFigures, Cost
+from gliamap.comparison.rows import case_figures
 from gliamap.errors import ConfigError
 from gliamap.io.atomic import read_json, write_json
 from gliamap.io.checkpoint import read_spec
 from gliamap.io.store import read_store
 from gliamap.nets.cost import count_parameters, forward_gflops
-from gliamap.scoring.comparing import case_figures
-from gliamap.scoring.comparison import COMPARED, CaseFigures, Cost
 from gliamap.workflows.compare_plan import RunTask, slug
 from gliamap.workflows.elsewhere import Attempt, OtherSet, try_elsewhere
 from gliamap.workflows.evaluate import evaluate

@@ -13,6 +13,8 @@ import numpy as np
 
 from gliamap.boxes import Shape
 from gliamap.case import CaseFiles, CaseIdentity, GridRecord
+from gliamap.comparison.nouns import CaseFigures, Elsewhere, Verdict
+from gliamap.comparison.rows import case_figures, figures_of, gain_of, over_runs, verdict_of
 from gliamap.config import ModelSpec
 from gliamap.errors import GliamapError
 from gliamap.io.cases import read_case
@@ -20,8 +22,6 @@ from gliamap.io.checkpoint import read_spec, resolve_model
 from gliamap.io.store import StoreInfo
 from gliamap.labels import Region
 from gliamap.prep.pipeline import prepare
-from gliamap.scoring.comparing import case_figures, figures_of, gain_of, over_runs, verdict_of
-from gliamap.scoring.comparison import CaseFigures, Elsewhere, Verdict
 from gliamap.sources.masks import scan_with_masks
 from gliamap.sources.same_patient import met_elsewhere
 from gliamap.workflows.conventions import evenly

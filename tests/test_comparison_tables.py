@@ -9,11 +9,11 @@ from dataclasses import replace
 import pytest
 
 from comparisons import FIGSHARE, MSD, arm, comparison, four, not_run, on_other
+from gliamap.comparison.as_csv import comparison_rows, run_rows
+from gliamap.comparison.as_markdown import markdown_of
+from gliamap.comparison.nouns import Budget, CaseFigures, ComparedData, RunResult
+from gliamap.comparison.tables import elsewhere_tables, lacking_of, matrix_table, tables_of, words_of
 from gliamap.labels import Region
-from gliamap.scoring.comparison import Budget, CaseFigures, ComparedData, RunResult
-from gliamap.scoring.comparison_csv import comparison_rows, run_rows
-from gliamap.scoring.comparison_markdown import markdown_of
-from gliamap.scoring.comparison_table import elsewhere_tables, lacking_of, matrix_table, tables_of, words_of
 from gliamap.scoring.table import Estimate
 from test_scoring_text_table import printed
 

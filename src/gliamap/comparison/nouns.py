@@ -17,7 +17,7 @@ COMPARED: tuple[str, ...] = ("dice", "hd95", "surface_dice", "volume_difference"
 """The figures of a region that comparisons keep, see :class:`~gliamap.scoring.score.RegionScore`."""
 
 Verdict = Literal["baseline", "higher", "lower", "not told apart", "not run"]
-"""How an arm's Dice compares with the baseline's, see :func:`~gliamap.scoring.comparing.verdict_of`."""
+"""How an arm's Dice compares with the baseline's, see :func:`~gliamap.comparison.rows.verdict_of`."""
 
 Figures = Mapping[Region, Mapping[str, Estimate]]
 """An estimate for each region and each name in ``COMPARED``."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gliamap.comparison.nouns import ArmResult
+from gliamap.comparison.rows import TOLD_APART_FROM
 from gliamap.labels import Region
-from gliamap.scoring.comparing import TOLD_APART_FROM
-from gliamap.scoring.comparison import ArmResult
 
 
 def frontier(arms: Sequence[ArmResult], region: Region) -> tuple[ArmResult, ...]:

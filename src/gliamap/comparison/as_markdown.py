@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gliamap.scoring.comparison import Comparison
-from gliamap.scoring.comparison_table import elsewhere_tables, lacking_of, own_tables, words_of
+from gliamap.comparison.nouns import Comparison
+from gliamap.comparison.tables import elsewhere_tables, lacking_of, own_tables, words_of
 from gliamap.scoring.text_table import TextTable, as_markdown
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from gliamap.comparison.nouns import COMPARED, ArmResult, ComparedData, Comparison, Cost, Elsewhere
+from gliamap.comparison.rows import TOLD_APART_FROM
 from gliamap.labels import REGION_NAMES, Region
-from gliamap.scoring.comparing import TOLD_APART_FROM
-from gliamap.scoring.comparison import COMPARED, ArmResult, ComparedData, Comparison, Cost, Elsewhere
 from gliamap.scoring.table import Estimate
 from gliamap.scoring.text_table import NOT_RUN, NOTHING, TextTable, estimate_cell
 from gliamap.volume import Unit

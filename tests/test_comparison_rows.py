@@ -10,10 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comparisons import estimate
-from gliamap.errors import FileError
-from gliamap.labels import Region
-from gliamap.scoring.comparing import figures_of, gain_of, over_runs, rows_of, verdict_of
-from gliamap.scoring.comparison import (
+from gliamap.comparison.nouns import (
     COMPARED,
     Budget,
     CaseFigures,
@@ -24,6 +21,9 @@ from gliamap.scoring.comparison import (
     as_json,
     from_json,
 )
+from gliamap.comparison.rows import figures_of, gain_of, over_runs, rows_of, verdict_of
+from gliamap.errors import FileError
+from gliamap.labels import Region
 
 WT, TC = Region.WT, Region.TC
 COST = Cost(steps=100, minutes=2.0, parameters=10, gflops=1.0, seconds_per_case=0.5, peak_mib=300.0)

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comparisons import arm, four, not_run
+from gliamap.comparison.frontier import frontier, gain_interval
+from gliamap.comparison.nouns import ArmResult
 from gliamap.labels import Region
-from gliamap.scoring.comparison import ArmResult
-from gliamap.scoring.frontier import frontier, gain_interval
 
 Gain = tuple[float, float, float]
 

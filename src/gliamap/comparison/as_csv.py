@@ -6,9 +6,9 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 
+from gliamap.comparison.nouns import COMPARED, ArmResult, Comparison, Cost, Elsewhere, RunResult
+from gliamap.comparison.tables import regions_on
 from gliamap.labels import Region
-from gliamap.scoring.comparison import COMPARED, ArmResult, Comparison, Cost, Elsewhere, RunResult
-from gliamap.scoring.comparison_table import regions_on
 from gliamap.scoring.text_table import NOT_RUN
 
 

@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 
-from gliamap.labels import Region
-from gliamap.scoring.comparison import (
+from gliamap.comparison.nouns import (
     COMPARED,
     ArmResult,
     CaseFigures,
@@ -22,6 +21,7 @@ from gliamap.scoring.comparison import (
     RunResult,
     Verdict,
 )
+from gliamap.labels import Region
 from gliamap.scoring.table import Estimate, ScoredCase, estimate
 
 TOLD_APART_FROM = 6
