@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import settings
 
 # rich takes COLUMNS for good where it is set when a console is made: made here, the tests can set it themselves.
@@ -18,6 +19,18 @@ from gliamap.cli import app
 # The same examples on every run, and no limit per example: a busy machine is not a bug.
 settings.register_profile("gliamap", deadline=None, derandomize=True)
 settings.load_profile("gliamap")
+
+
+@pytest.fixture(autouse=True)
+def _threads_as_before() -> Iterator[None]:
+    """Work that is meant for a process of its own chooses PyTorch's threads: here it must not for all tests after it.
+
+    More threads than cores are slow, and sums over several threads are rounded in another way.
+    """
+    before = torch.get_num_threads()
+    yield
+    if torch.get_num_threads() != before:
+        torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
