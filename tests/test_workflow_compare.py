@@ -151,6 +151,14 @@ def test_a_result_of_other_weights_does_not_count(data: Path, tmp_path: Path, st
     assert not stub.predicted and read_json(path) == good  # only scored again
 
 
+def test_a_lost_mask_is_predicted_again(data: Path, tmp_path: Path, stub: ArmStub) -> None:
+    before = run(data, tmp_path / "out", folds=(0,))
+    (tmp_path / "out/scans/a/seed0/fold0/masks" / f"{CASES[0]}.nii.gz").unlink()
+    stub.predicted.clear()
+    assert run(data, tmp_path / "out", folds=(0,)) == before
+    assert stub.predicted == [CASES[0]] and len(stub.trained) == 2
+
+
 def test_a_comparison_names_every_machine_and_commit(
     data: Path, tmp_path: Path, stub: ArmStub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
@@ -23,12 +23,28 @@ from gliamap.nets.unet import UNet
 _USUAL: Mapping[Dims, tuple[int, ...]] = {2: (32, 64, 128, 256, 512, 512), 3: (16, 32, 64, 128, 256, 320)}
 """The widths of networks that can have any: doubled from level to level, up to a most."""
 
-_RESNET: Mapping[Dims, tuple[int, ...]] = {2: (64, 256, 512, 1024, 2048)}
+_RESNET = (64, 256, 512, 1024, 2048)
 """The widths of a ResNet-50."""
 
 
 def _doubled(first: int) -> tuple[int, ...]:
     return tuple(first * 2**level for level in range(5))
+
+
+def _torchvision(
+    build: Callable[[NetConfig], nn.Module], description: str, *, widths: tuple[int, ...], first: str, heads: str
+) -> Network:
+    """One of torchvision's, in 2D; ``first`` is looked for in its backbone, ``heads`` in its classifier."""
+    return Network(
+        build,
+        description,
+        Parts(first=rf"net\.backbone\.{first}", encoder=r"net\.backbone\.", heads=rf"net\.classifier\.{heads}"),
+        {2: widths},
+        least=5,
+        most=5,
+        fixed=True,
+        extra="torchvision",
+    )
 
 
 NETWORKS: Mapping[str, Network] = MappingProxyType(
@@ -135,39 +151,26 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
             {2: _doubled(32), 3: _doubled(32)},
             deep_supervision=True,
         ),
-        "deeplabv3": Network(
+        "deeplabv3": _torchvision(
             torchvision_nets.deeplabv3,
             "DeepLabV3 with a ResNet-50: dilated convolutions",
-            Parts(first=r"net\.backbone\.conv1\.", encoder=r"net\.backbone\.", heads=r"net\.classifier\.4\."),
-            _RESNET,
-            least=5,
-            most=5,
-            fixed=True,
-            extra="torchvision",
+            widths=_RESNET,
+            first=r"conv1\.",
+            heads=r"4\.",
         ),
-        "fcn": Network(
+        "fcn": _torchvision(
             torchvision_nets.fcn,
             "FCN with a ResNet-50",
-            Parts(first=r"net\.backbone\.conv1\.", encoder=r"net\.backbone\.", heads=r"net\.classifier\.4\."),
-            _RESNET,
-            least=5,
-            most=5,
-            fixed=True,
-            extra="torchvision",
+            widths=_RESNET,
+            first=r"conv1\.",
+            heads=r"4\.",
         ),
-        "lraspp": Network(
+        "lraspp": _torchvision(
             torchvision_nets.lraspp,
             "LR-ASPP with a MobileNetV3-Large: small and quick",
-            Parts(
-                first=r"net\.backbone\.0\.0\.",
-                encoder=r"net\.backbone\.",
-                heads=r"net\.classifier\.(low|high)_classifier\.",
-            ),
-            {2: (16, 24, 40, 112, 960)},
-            least=5,
-            most=5,
-            fixed=True,
-            extra="torchvision",
+            widths=(16, 24, 40, 112, 960),
+            first=r"0\.0\.",
+            heads=r"(low|high)_classifier\.",
         ),
     }
 )

@@ -84,9 +84,12 @@ def do_run(task: RunTask, tell: Observe) -> str:
 
 
 def result_of(fold: Fold) -> Done | None:
-    """What became of a training, as :func:`do_run` left it; ``None`` where it did not come so far."""
+    """What became of a training, as :func:`do_run` left it; ``None`` where it did not come so far.
+
+    Whether its predictions still lie there is not asked, which would open a file a case: see :func:`is_done`.
+    """
     path = fold.folder / RESULT
-    if not path.is_file() or fold.lacks():
+    if not path.is_file() or not fold.trained:
         return None
     found = read_json(path)
     return _DONE.validate_python(found) if found["of"] == _origin(fold) else None
@@ -103,7 +106,8 @@ def attempt_of(fold: Fold, other: OtherSet) -> Attempt | None:
 
 def is_done(task: RunTask) -> bool:
     """There is nothing left to do."""
-    return result_of(task.fold) is not None and all(attempt_of(task.fold, other) for other in task.others)
+    fold = task.fold
+    return not fold.lacks() and result_of(fold) is not None and all(attempt_of(fold, other) for other in task.others)
 
 
 def _attempt_file(fold: Fold, other: OtherSet) -> Path:
