@@ -28,8 +28,8 @@ from gliamap.components import label_components
 from gliamap.io.atomic import write_text
 from gliamap.labels import REGION_TISSUES, LabelMap, Region, get_convention, region_mask
 from gliamap.metrics.overlap import confusion, counts_of, dice
+from gliamap.scoring.estimate import estimate
 from gliamap.scoring.pairs import find_predictions, pairs_of, read_prediction, read_reference
-from gliamap.scoring.table import estimate
 from gliamap.sources.detect import scan
 from gliamap.workflows.conventions import settle_convention
 

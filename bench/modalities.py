@@ -36,8 +36,8 @@ from gliamap.io.atomic import read_json, write_text
 from gliamap.io.cases import read_case
 from gliamap.labels import LabelMap
 from gliamap.prep.pipeline import prepare, restore
+from gliamap.scoring.estimate import estimate
 from gliamap.scoring.score import CaseScore, score_case
-from gliamap.scoring.table import estimate
 from gliamap.sources.detect import scan
 from gliamap.sources.splits import read_split
 

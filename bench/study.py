@@ -30,7 +30,7 @@ from experiments import EXPERIMENTS, Experiment
 from run import machine
 
 from gliamap.io.atomic import read_json, write_json, write_text
-from gliamap.scoring.table import estimate
+from gliamap.scoring.estimate import estimate
 from gliamap.sources.detect import scan
 from gliamap.sources.splits import read_split
 from gliamap.workflows.evaluate import EvaluateOptions, evaluate

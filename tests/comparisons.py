@@ -16,7 +16,7 @@ from gliamap.comparison.nouns import (
 )
 from gliamap.comparison.rows import verdict_of
 from gliamap.labels import Region
-from gliamap.scoring.table import Estimate
+from gliamap.scoring.estimate import Estimate
 
 QUARTER = Budget("minutes", 15)
 MSD = ComparedData("msd-t1gd-2d", "folds 0 and 1 of the data set's own, fold 4 closed", "px", True, "0123456789abcdef")

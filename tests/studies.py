@@ -25,6 +25,9 @@ from gliamap.workflows.segment import Segmented, SegmentOptions
 from gliamap.workflows.tracking import Observer
 from gliamap.workflows.train import TrainOptions
 
+Run = Callable[..., tuple[int, str, str]]
+"""A command with some words: exit code, standard output, standard error."""
+
 CASES = [f"Phantom_{number:05d}" for number in range(1, 7)]
 PATIENTS = dict(zip(CASES, ("p", "p", "q", "r", "s", "t"), strict=True))  # p was scanned twice
 
@@ -33,6 +36,12 @@ def recipe(**changes: Any) -> Recipe:
     """A U-Net of two levels, two steps."""
     config = {"steps": 2, "validate_every": 2} | changes
     return Recipe(name="tiny", network="unet", widths=(4, 8), config=tiny.CONFIG | config)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six phantoms of five patients under ``scans``, and their ``store``: ``data = studies.data`` in a test module."""
+    return write_data(tmp_path_factory.mktemp("phantoms"))
 
 
 def write_data(root: Path) -> Path:

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import studies
 from gliamap.errors import TrainingError
 from gliamap.recipes.named import write_recipe
-from studies import ArmStub, compared_here, recipe, write_data
+from studies import ArmStub, Run, compared_here, recipe
 
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six phantoms of five patients under ``scans``, and their ``store``."""
-    return write_data(tmp_path_factory.mktemp("phantoms"))
+data = studies.data
 
 
 @pytest.fixture

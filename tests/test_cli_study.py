@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import studies
 from gliamap.errors import TrainingError
 from gliamap.recipes.named import write_recipe
-from studies import Stub, recipe, stubbed, write_data
+from studies import Run, Stub, recipe, stubbed
 
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six phantoms of five patients under ``scans``, and their ``store``."""
-    return write_data(tmp_path_factory.mktemp("phantoms"))
+data = studies.data
 
 
 @pytest.fixture
@@ -37,7 +31,7 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> Stub:
 def test_a_study_from_recipe_to_scores(run: Run, tmp_path: Path) -> None:
     code, out, err = run()
     assert code == 0
-    assert "5 patients, 6 cases" in out and "Dice by fold" in out and "WT (whole tumour)" in out
+    assert "5 patients, 6 cases" in out and "Dice by fold" in out and "WT: whole tumour" in out
     assert out.endswith("scores of every case in study\n")
     lines = err.splitlines()
     assert lines[0] == "folds: 2 folds drawn by patient, alike in tumour size and enhancement"

@@ -14,7 +14,7 @@ from gliamap.comparison.as_markdown import markdown_of
 from gliamap.comparison.nouns import Budget, CaseFigures, ComparedData, RunResult
 from gliamap.comparison.tables import elsewhere_tables, lacking_of, matrix_table, tables_of, words_of
 from gliamap.labels import Region
-from gliamap.scoring.table import Estimate
+from gliamap.scoring.estimate import Estimate
 from test_scoring_text_table import printed
 
 NETWORKS = ("unet", "residual-unet", "residual-encoder-unet", "unet++", "attention-unet", "dynunet", "segresnet",
@@ -106,9 +106,9 @@ def test_few_patients_are_warned_of() -> None:
         other = arm("b", 0.6, (0.0, -0.1, 0.1))
         gain = {Region.WT: replace(other.gain[Region.WT], patients=patients)}
         lines = words_of(comparison(arm("a"), replace(other, gain=gain)))
-        return any("intervals are too narrow: take" in line for line in lines)
+        return any("fewer than 6 patients the intervals are too narrow" in line for line in lines)
 
-    assert said(19) and not said(20)
+    assert said(5) and not said(6)
 
 
 def test_all_networks_and_regions_fit_100_columns() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gliamap.boxes import Box
-from gliamap.components import Component, find_components, label_components, remove_small
+from gliamap.components import Component, describe_components, find_components, label_components, remove_small
 
 # Two voxels that touch at a corner, three in a row, one alone.
 MASK = np.zeros((4, 5, 3), bool)
@@ -19,13 +19,21 @@ def test_voxels_that_touch_at_a_corner_are_one_component() -> None:
     assert label_components(MASK)[0, 0, 0] == label_components(MASK)[1, 1, 1]
 
 
-def test_components_come_largest_first_with_their_boxes() -> None:
+def test_components_come_largest_first_with_box_and_centre() -> None:
     labelled, found = find_components(MASK)
     row, pair, single = (int(labelled[at]) for at in ((3, 2, 2), (0, 0, 0), (0, 4, 0)))
     assert found == [
-        Component(row, 3, Box((3, 2, 2), (4, 5, 3))),
-        Component(pair, 2, Box((0, 0, 0), (2, 2, 2))),
-        Component(single, 1, Box((0, 4, 0), (1, 5, 1))),
+        Component(row, 3, Box((3, 2, 2), (4, 5, 3)), (3.0, 3.0, 2.0)),
+        Component(pair, 2, Box((0, 0, 0), (2, 2, 2)), (0.5, 0.5, 0.5)),
+        Component(single, 1, Box((0, 4, 0), (1, 5, 1)), (0.0, 4.0, 0.0)),
+    ]
+
+
+def test_a_map_of_any_numbers_is_described_likewise() -> None:
+    numbers = np.array([[[1, 2, 0, 2, 2, 1]]], np.uint32)  # parts that do not touch, but belong together
+    assert describe_components(numbers) == [
+        Component(2, 3, Box((0, 0, 1), (1, 1, 5)), (0.0, 0.0, 8 / 3)),
+        Component(1, 2, Box((0, 0, 0), (1, 1, 6)), (0.0, 0.0, 2.5)),
     ]
 
 

@@ -25,7 +25,7 @@ LIGHT = [
     "gliamap.config",
     "gliamap.io.nifti",
     "gliamap.sources.detect",
-    "gliamap.scoring.table",
+    "gliamap.scoring.summary",
     "gliamap.workflows.check",
     "gliamap.workflows.inspect",
 ]

@@ -9,22 +9,25 @@ from math import sqrt
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from gliamap.labels import Region, Tissue
+from gliamap.metrics.calibration import BINS, Reliability
+from gliamap.metrics.lesions import LesionKind
 from gliamap.metrics.overlap import Counts
 from gliamap.scoring.repeats import (
     FoldScores,
     StudyScores,
-    folds_as_rich_table,
+    folds_table,
     over_repeats,
+    spread_words,
     study_as_json,
     study_rows,
     summarise_study,
 )
 from gliamap.scoring.score import score_case
-from gliamap.scoring.table import ScoredCase
+from gliamap.scoring.summary import ScoredCase
 from gliamap.volume import image_grid
+from scores import case, lesion, region
 
 
 def scored(case_id: str, found: int, *, patient_id: str | None = None, size: int = 100) -> ScoredCase:
@@ -121,9 +124,20 @@ def test_json_holds_everything_by_name(study: StudyScores) -> None:
 
 
 def test_the_table_shows_one_bad_fold(study: StudyScores) -> None:
-    console = Console(width=80, file=io.StringIO(), force_terminal=False)
-    console.print(folds_as_rich_table(study))
-    text = console.file.getvalue()  # type: ignore[attr-defined]
-    lines = [line.split() for line in text.splitlines()]
-    assert ["0", "1", "1", "2", "0.000"] in lines and ["1", "0", "1", "2", "0.500"] in lines
-    assert "between repeats (SD of the mean): WT 0.177" in " ".join(text.split())
+    assert folds_table(study).head == ("Repeat", "Fold", "Patients", "Cases", "WT")
+    assert folds_table(study).rows[1:3] == (("0", "1", "1", "2", "0.000"), ("1", "0", "1", "2", "0.500"))
+    assert spread_words(study) == ("Between repeats (SD of the mean Dice): WT 0.177.",)
+    once = summarise_study([fold for fold in study.folds if fold.repeat == 0])
+    assert folds_table(once).head[0] == "Fold" and spread_words(once) == ()
+
+
+def test_what_is_pooled_adds_up_over_repeats() -> None:
+    zeros = (0,) * (BINS - 1)
+    diagram = Reliability((4, *zeros), (1, *zeros), (0.5, *zeros), 0.25)
+    one = case("a", WT=region(lesion_tp=1.0, lesions=(lesion(),), reliability=diagram))
+    missed = (lesion(LesionKind.MISSED),)
+    none = case("a", WT=region(lesion_tp=0.0, lesions=missed, reliability=diagram))
+    (both,) = over_repeats([[one], [none]])
+    wt = both.score.regions[Region.WT]
+    assert wt.lesion_tp == 0.5 and [of.kind for of in wt.lesions] == [LesionKind.FOUND, LesionKind.MISSED]
+    assert wt.reliability == diagram + diagram and wt.counts == Counts(2, 0, 0, 18)

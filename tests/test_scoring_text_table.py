@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from comparisons import estimate
-from gliamap.scoring.table import Estimate
-from gliamap.scoring.text_table import TextTable, as_markdown, as_rich_table, estimate_cell
+from gliamap.scoring.estimate import Estimate, estimate_cell
+from gliamap.scoring.text_table import TextTable, as_markdown, as_rich_table
 
 TABLE = TextTable("Dice", ("Region", "Arm", "Dice"), (("WT", "a", "0.5"), ("WT", "b", "-"), ("TC", "a", "0.7")), 2)
 
@@ -19,7 +19,7 @@ TABLE = TextTable("Dice", ("Region", "Arm", "Dice"), (("WT", "a", "0.5"), ("WT",
 def printed(table: TextTable, width: int = 100) -> list[str]:
     """The lines of a table in a terminal of so many columns."""
     stream = io.StringIO()
-    Console(file=stream, width=width).print(as_rich_table(table))
+    Console(file=stream, width=width).print(as_rich_table(table, width))
     return [line.rstrip() for line in stream.getvalue().splitlines() if line.strip()]
 
 

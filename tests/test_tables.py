@@ -11,12 +11,13 @@ import pytest
 
 import collect
 import tables
-from comparisons import four, on_other
+from comparisons import estimate, four, on_other
 from gliamap.comparison.nouns import as_json as comparison_as_json
 from gliamap.labels import Region, Tissue
 from gliamap.scoring.repeats import FoldScores, study_as_json, summarise_study
+from gliamap.scoring.rows import as_json
 from gliamap.scoring.score import score_case
-from gliamap.scoring.table import ScoredCase, as_json, summarise
+from gliamap.scoring.summary import ScoredCase, summarise
 from gliamap.workflows.networks import NetworkCost
 from make import case
 from tables import filled
@@ -169,8 +170,7 @@ def test_processes_by_eye(folder: Path) -> None:
 
 def test_modalities_by_eye(folder: Path) -> None:
     def both(without: float, given: float) -> dict[str, Any]:
-        none = {"low": None, "high": None}
-        return {"without": {"WT": {"mean": without, **none}}, "with": {"WT": {"mean": given, "low": 0.5, "high": 0.75}}}
+        return {"without": {"WT": asdict(estimate(without))}, "with": {"WT": asdict(estimate(given, 0.5, 0.75))}}
 
     content = {
         **{"commit": "0123456789abcdef", "machine": "a machine", "device": "CPU", "modalities": ["t1c", "flair"]},

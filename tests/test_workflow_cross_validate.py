@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 import make
+import studies
 import tiny
 from gliamap.errors import ConfigError, FileError, LayoutError, OutputError, TrainingError
 from gliamap.io.atomic import read_json, write_json
@@ -33,17 +34,14 @@ from gliamap.workflows.fold_work import StudyReport
 from gliamap.workflows.folds import CrossValidateOptions, plan_folds
 from gliamap.workflows.prepare import prepare
 from gliamap.workflows.segment import Segmented, SegmentOptions
-from studies import CASES, PATIENTS, Stub, recipe, stubbed, write_data
+from studies import CASES, PATIENTS, Stub, recipe, stubbed
 
 
 def options(**changes: Any) -> CrossValidateOptions:
     return CrossValidateOptions.model_validate({"recipe": recipe(), "folds": 2} | changes)
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six phantoms of five patients under ``scans``, and their ``store``."""
-    return write_data(tmp_path_factory.mktemp("phantoms"))
+data = studies.data
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 import make
+import tiny
 from gliamap.errors import ConfigError, FileError, GridError, LabelError, LayoutError, OutputError
-from gliamap.io.cases import read_mask_file, write_mask
+from gliamap.io.cases import read_mask_file, write_mask, write_probabilities
 from gliamap.labels import Region, from_tissue, get_convention
 from gliamap.sources.splits import Split, write_split
 from gliamap.workflows.evaluate import EvaluateOptions, evaluate
+from gliamap.workflows.segment import SegmentOptions, segment
 
 
 @pytest.fixture
@@ -68,7 +70,10 @@ def test_scores_are_written(references: Path, tmp_path: Path) -> None:
     assert (data["predictions"], data["references"]) == ("p", "references")
     assert str(tmp_path) not in text
     assert {"gliamap", "numpy", "scipy", "python"} == set(data["versions"])
-    assert sorted(p.name for p in out.iterdir()) == ["scores.csv", "scores.json"]
+    written = {"figures", "patients.csv", "scores.csv", "scores.html", "scores.json", "scores.md"}
+    assert {path.name for path in out.iterdir()} == written
+    assert {"dice.png", "volumes-WT.png"} <= {path.name for path in (out / "figures").iterdir()}
+    assert "labels brats2021" in (out / "scores.md").read_text() and "<html" in (out / "scores.html").read_text()
 
 
 def test_existing_scores_are_kept_unless_told_otherwise(references: Path, tmp_path: Path) -> None:
@@ -78,8 +83,10 @@ def test_existing_scores_are_kept_unless_told_otherwise(references: Path, tmp_pa
     with pytest.raises(OutputError, match="overwrite"):
         evaluate(predictions, references, out=out)
     assert (out / "scores.json").read_text() == "mine"
+    (out / "other.csv").write_text("of an earlier evaluation")
     evaluate(predictions, references, out=out, options=EvaluateOptions(overwrite=True))
     assert json.loads((out / "scores.json").read_text())["format"] == 1
+    assert not (out / "other.csv").exists()
     with pytest.raises(OutputError, match="is a file"):
         evaluate(predictions, references, out=out / "scores.csv", options=EvaluateOptions(overwrite=True))
 
@@ -241,3 +248,96 @@ def test_pictures_are_drawn_beside_the_scores_and_never_cost_them(tmp_path: Path
     without = evaluate(predictions, bare, out=tmp_path / "b", options=options)
     assert (tmp_path / "b" / "scores.json").is_file()
     assert any("no pictures" in note for note in without.notes)
+
+
+def slip(folder: Path, references: Path, number: int) -> None:
+    """Move the prediction of a case by one voxel along X."""
+    case_id = f"BraTS2021_{number:05d}"
+    path = folder / f"{case_id}.nii.gz"
+    write_mask(path, np.roll(read_mask_file(path)[0], 1, axis=0).astype(np.uint8), mask_of(references, number))
+
+
+def test_two_folders_against_each_other(references: Path, tmp_path: Path) -> None:
+    ours, theirs = predict(references, tmp_path / "ours"), predict(references, tmp_path / "theirs", convention="msd")
+    slip(ours, references, 0)
+    for number in range(2):
+        (theirs / f"BraTS2021_{number:05d}.json").write_text('{"label_convention": "msd"}')
+    (theirs / "BraTS2021_00002.nii.gz").unlink()
+    out = tmp_path / "out"
+    found = evaluate(ours, references, out=out, options=EvaluateOptions(against=theirs))
+    assert found.summary == evaluate(ours, references).summary  # the other folder changes nothing of ours
+    assert found.paired is not None and (found.other, found.paired.cases, found.paired.unmatched) == ("theirs", 3, ())
+    dice = found.paired.regions[Region.WT]["dice"]
+    assert (dice.wins, dice.losses, dice.ties, dice.p) == (1, 1, 1, None)
+    assert dice.by_patient["BraTS2021_00002"] == 1  # missing there, hence worst
+    assert found.notes == (
+        "theirs has the labels msd",
+        "theirs: 1 without a prediction, scored worst: BraTS2021_00002",
+    )
+    with (out / "other.csv").open() as file:
+        assert [row["missing"] for row in csv.DictReader(file) if row["region"] == "WT"] == ["0", "0", "1"]
+    data = json.loads((out / "scores.json").read_text())
+    assert (data["other"], data["paired"]["regions"]["WT"]["dice"]["wins"]) == ("theirs", 1)
+    assert str(tmp_path) not in json.dumps(data)
+
+
+def test_only_what_all_three_sides_can_tell_is_compared(references: Path, tmp_path: Path) -> None:
+    ours, theirs = predict(references, tmp_path / "ours"), tmp_path / "theirs"
+    for number in range(3):
+        case_id = f"BraTS2021_{number:05d}"
+        whole = read_mask_file(mask_of(references, number))[0] > 0
+        write_mask(theirs / f"{case_id}.nii.gz", whole.astype(np.uint8), mask_of(references, number))
+        (theirs / f"{case_id}.json").write_text('{"label_convention": "binary"}')
+    found = evaluate(ours, references, options=EvaluateOptions(against=theirs))
+    assert list(found.summary.regions) == [Region.WT] and found.summary.mean_iou.mean is None
+
+
+def test_a_protocol_scores_lesions(references: Path, tmp_path: Path) -> None:
+    predictions, out = predict(references, tmp_path / "p"), tmp_path / "out"
+    legacy = evaluate(predictions, references)
+    assert legacy.cases[1].score.regions[Region.WT].lesion_dice is None and legacy.protocol.name == "legacy"
+    found = evaluate(predictions, references, out=out, options=EvaluateOptions(protocol="brats2023-gli"))
+    assert [found.cases[n].score.regions[Region.WT].lesion_dice for n in range(3)] == [1, 1, 1]
+    with (out / "lesions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["kind"] for row in rows if row["region"] == "WT"} == {"found"}
+    assert json.loads((out / "scores.json").read_text())["protocol"] == "brats2023-gli"
+    with pytest.raises(ConfigError, match=r"no protocol 'brats2030'.*legacy, brats2023-gli"):
+        evaluate(predictions, references, options=EvaluateOptions(protocol="brats2030"))
+
+
+def test_pixels_stand_for_cubic_millimetres_and_it_is_said(tmp_path: Path) -> None:
+    references = make.write_pairs(tmp_path / "pairs")
+    options = EvaluateOptions(protocol="brats2023-met")
+    found = evaluate(references / "masks", references, options=options)
+    assert found.cases[0].score.regions[Region.WT].lesion_dice == 1
+    assert any("in pixels" in note for note in found.notes)
+
+
+def test_probabilities_beside_predictions_are_used(references: Path, tmp_path: Path) -> None:
+    predictions = predict(references, tmp_path / "p")
+    for number, sure in enumerate((1.0, 0.8)):  # of the third case there are none
+        case_id = f"BraTS2021_{number:05d}"
+        truth = read_mask_file(mask_of(references, number))[0] > 0
+        probs = np.where(truth, sure, 1 - sure).astype(np.float32)[None]
+        write_probabilities(predictions / f"{case_id}_probabilities.nii.gz", probs, mask_of(references, number))
+        (predictions / f"{case_id}.json").write_text('{"probability_channels": ["WT"]}')
+    found = evaluate(predictions, references)
+    whole = [case.score.regions[Region.WT] for case in found.cases]
+    assert [one.brier for one in whole] == [0, pytest.approx(0.04, abs=1e-6), None]
+    assert [one.ece for one in whole] == [0, pytest.approx(0.2, abs=1e-6), None]
+    assert found.cases[0].score.regions[Region.ET].brier is None and found.notes == ()
+    (predictions / "BraTS2021_00000.json").unlink()
+    silent = evaluate(predictions, references)
+    assert silent.cases[0].score.regions[Region.WT].brier is None
+    assert silent.notes == ("1 file of probabilities is not used: its CASE.json names no probability_channels",)
+
+
+def test_what_segment_writes_is_understood(tmp_path: Path) -> None:
+    scans = tmp_path / "scans"
+    tiny.write_set(scans, 2)
+    tiny.write_model(tmp_path / "model", tiny.spec(phantom_only=True))
+    options = SegmentOptions(probabilities=True, pictures=False)
+    segment(scans, tmp_path / "masks", model=tmp_path / "model", options=options)
+    for case in evaluate(tmp_path / "masks", scans).cases:
+        assert all(region.brier is not None for region in case.score.regions.values())

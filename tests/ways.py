@@ -495,6 +495,7 @@ PLACES = (
         d.nothing,
         ("cannot be written", "No space left on device"),
         line=EVALUATE,
+        leaves=(".scored",),  # where scores are kept, for the same command to go on
         during=d.full_disk,
     ),
     Way("disk quota", d.nothing, ("cannot be written", "File too large"), during=d.quota),

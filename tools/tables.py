@@ -23,7 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from comparison_tables import compare_table, matrix_table, networks_tables
+from gliamap.scoring.estimate import Estimate, estimate_cell
 from gliamap.scoring.text_table import NOT_RUN, NOTHING, TextTable, as_markdown
+from metrics_table import metrics_table
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "results"
@@ -42,14 +44,9 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return as_markdown(TextTable("", tuple(head), tuple(map(tuple, rows))))
 
 
-def estimate_cell(found: Result, digits: int) -> str:
-    """``mean [low, high]`` of an estimate, or '-' where no case had the figure."""
-    if found["mean"] is None:
-        return NOTHING
-    mean = f"{found['mean']:.{digits}f}"
-    if found["low"] is None or found["high"] is None:
-        return mean
-    return f"{mean} [{found['low']:.{digits}f}, {found['high']:.{digits}f}]"
+def cell_of(found: Result, digits: int) -> str:
+    """``mean [low, high]`` of an estimate as JSON holds it, or '-' where no case had the figure."""
+    return estimate_cell(Estimate(**found), digits)
 
 
 def by_run(head: Sequence[str], loaded: Loaded, cells: Callable[[Result], list[str]]) -> str:
@@ -82,7 +79,7 @@ def results_table(loaded: Loaded) -> str:
         for figure, digits in (("dice", 3), ("hd95", 1)):
             for region in regions:
                 of = summary["regions"].get(region)
-                out.append(estimate_cell(of["figures"][figure], digits) if of else NOTHING)
+                out.append(cell_of(of["figures"][figure], digits) if of else NOTHING)
         return [*out, str(summary["patients"]), str(summary["cases"]), str(summary["missing"])]
 
     return by_run([*head, "Patients", "Cases", "Missing"], loaded, cells)
@@ -111,7 +108,7 @@ def slices_table(loaded: Loaded) -> str:
         of = summary["regions"]["WT"]
         dice, present = of["figures"]["dice"], of["dice_where_present"]
         plain = [NOTHING if e["case_mean"] is None else f"{e['case_mean']:.3f}" for e in (dice, present)]
-        return [*plain, estimate_cell(dice, 3), f"{of['pooled_dice']:.3f}", str(summary["cases"])]
+        return [*plain, cell_of(dice, 3), f"{of['pooled_dice']:.3f}", str(summary["cases"])]
 
     return by_run(head, loaded, cells)
 
@@ -127,10 +124,10 @@ def enhancing_table(loaded: Loaded) -> str:
             return [NOTHING] * 5
         false = of["false_positive_volume"]
         return [
-            estimate_cell(of["dice"], 3),
-            estimate_cell(of["hd95"], 1),
+            cell_of(of["dice"], 3),
+            cell_of(of["hd95"], 1),
             str(of["dice"]["cases"]),
-            estimate_cell(false, 2),
+            cell_of(false, 2),
             str(false["cases"]),
         ]
 
@@ -175,7 +172,7 @@ def folds_table(loaded: Loaded) -> str:
         several = len(found["repeats"]) > 1
         for fold in found["folds"]:
             place = f"{result['run']['title']}, " + (f"repeat {fold['repeat']}, " if several else "")
-            dice = [estimate_cell(fold["dice"][region], 3) for region in present]
+            dice = [cell_of(fold["dice"][region], 3) for region in present]
             rows.append([f"{place}fold {fold['fold']}", *dice, str(fold["patients"]), str(fold["cases"])])
     head = ["Fold", *(f"Dice {region}" for region in present or REGIONS), "Patients", "Cases"]
     return markdown(head, [row + [NOT_RUN] * (len(head) - len(row)) for row in rows])
@@ -235,7 +232,7 @@ def _modalities_of(name: str, result: Result | None) -> str:
         signs = ["mean", *[""] * (len(modalities) - 1)]
         if there is not None:
             signs = ["●" if m in there else "○" for m in modalities]
-        cells = [estimate_cell(found[arm][region], 3) for region in regions for arm in ("without", "with")]
+        cells = [cell_of(found[arm][region], 3) for region in regions for arm in ("without", "with")]
         rows.append([*signs, *cells])
     runs = result["runs"]
     steps = sorted({run["steps"] for arm in runs.values() for run in arm})
@@ -299,7 +296,7 @@ def _arms_of(name: str, result: Result | None) -> str:
     rows = []
     for arm in result["arms"]:
         dice, gain = (
-            [estimate_cell(arm[what][region], 3) if region in arm[what] else NOTHING for region in regions]
+            [cell_of(arm[what][region], 3) if region in arm[what] else NOTHING for region in regions]
             for what in ("dice", "gain")
         )
         steps = " + ".join(str(count) for count in arm["steps"])
@@ -324,7 +321,7 @@ def recipes_table(loaded: Loaded) -> str:
             continue
         data = ", ".join(result["data"])
         for arm in result["arms"]:
-            dice = [estimate_cell(arm["dice"][region], 3) if region in arm["dice"] else NOTHING for region in REGIONS]
+            dice = [cell_of(arm["dice"][region], 3) if region in arm["dice"] else NOTHING for region in REGIONS]
             further = [f"{arm['further'][one]:.3f}" if one in arm["further"] else NOTHING for one in _FURTHER]
             options = " ".join(filter(None, (*arm["options"], result["common"])))
             cost = ["+".join(map(str, arm["steps"])), f"{arm['core_minutes']:.1f}", str(arm["peak_mib"])]
@@ -359,6 +356,7 @@ KINDS: dict[str, Callable[[Loaded], str]] = {
     "matrix": matrix_table,
     "networks": networks_tables,
     "recipes": recipes_table,
+    "metrics": metrics_table,
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -38,12 +38,16 @@ class Box:
             _triple(min(n, b + margin) for b, n in zip(self.stop, shape, strict=True)),
         )
 
+    def shift(self, by: Shape) -> Box:
+        """The box moved by ``by`` voxels along X, Y, Z."""
+        return Box(
+            _triple(a + step for a, step in zip(self.start, by, strict=True)),
+            _triple(b + step for b, step in zip(self.stop, by, strict=True)),
+        )
+
     def relative_to(self, outer: Box) -> Box:
         """The same box counted from the start of ``outer``: where it lies in an array that holds ``outer``."""
-        return Box(
-            _triple(a - o for a, o in zip(self.start, outer.start, strict=True)),
-            _triple(b - o for b, o in zip(self.stop, outer.start, strict=True)),
-        )
+        return self.shift(_triple(-o for o in outer.start))
 
     def clip(self, shape: Shape) -> Box:
         """The part of the box inside a grid of ``shape``; empty (start = stop) along an axis where it lies outside."""
@@ -73,6 +77,14 @@ def bounding_box(mask: NDArray[np.bool_]) -> Box | None:
         start.append(int(line[0]))
         stop.append(int(line[-1]) + 1)
     return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
+
+
+def enclosing_box(boxes: Sequence[Box]) -> Box:
+    """The smallest box that holds all of ``boxes``; at least one is needed."""
+    return Box(
+        _triple(min(starts) for starts in zip(*[box.start for box in boxes], strict=True)),
+        _triple(max(stops) for stops in zip(*[box.stop for box in boxes], strict=True)),
+    )
 
 
 def read_padded(array: NDArray[np.generic], box: Box, fill: float = 0) -> NDArray[np.generic]:

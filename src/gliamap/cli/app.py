@@ -14,6 +14,7 @@ import typer
 from gliamap.cli import (
     compare_verb,
     data_verbs,
+    evaluate_verb,
     explore_verb,
     front_verbs,
     label_verbs,
@@ -59,7 +60,7 @@ app.command("cross-validate")(study_verbs.cross_validate)
 app.command("compare")(compare_verb.compare)
 app.command("teach")(teach_verb.teach)
 app.command("segment")(model_verbs.segment)
-app.command("evaluate")(data_verbs.evaluate)
+app.command("evaluate")(evaluate_verb.evaluate)
 app.command("convert-labels")(label_verbs.convert_labels)
 app.command("export-dataset")(label_verbs.export_dataset)
 app.command("phantom")(data_verbs.phantom)

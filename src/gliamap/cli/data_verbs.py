@@ -1,4 +1,4 @@
-"""The verbs about data: prepare, evaluate, phantom."""
+"""The verbs about data: prepare, phantom."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from gliamap.cli.show import (
     plain,
     print_json,
     print_notes,
-    print_table,
     progress_bar,
     remark,
     remark_if_stopped,
@@ -106,59 +105,6 @@ def prepare(
         remark(f"next: gliamap train {plain(out)} -o run")
     print_notes(done.notes)
     end_with_failures(done.failed, len(done.info.cases) + len(done.failed))
-
-
-def evaluate(
-    predictions: Annotated[Path, typer.Argument(help="Folder of predicted masks, one a case.")],
-    references: Annotated[Path, typer.Argument(help="Data set with masks, or folder of masks.")],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for scores.csv and scores.json.")] = None,
-    labels: Annotated[str | None, typer.Option(help="Label convention of the predictions, if not told.")] = None,
-    reference_labels: Annotated[
-        str | None, typer.Option(help="Label convention of the references, if not told.")
-    ] = None,
-    split: Annotated[Path | None, typer.Option(help="Score only cases of this split.json; needs --part.")] = None,
-    part: Annotated[Literal["train", "val", "test"] | None, typer.Option(help="The part of --split to score.")] = None,
-    pattern: Pattern = None,
-    pictures: Annotated[int, typer.Option(min=0, help="Draw so many cases, worst to best, into --out.")] = 0,
-    overwrite: Overwrite = False,
-    json: Json = False,
-) -> None:
-    """Score predictions against references on their native grid: Dice, IoU, HD95, volumes and more.
-
-    Missing predictions score worst and are listed; grids that differ are an error.
-
-    Examples:
-
-    gliamap evaluate out BraTS2021_Training -o scores
-
-    gliamap evaluate out data --split run/split.json --part test -o scores
-    """
-    from gliamap.scoring.table import as_json, as_rich_table
-    from gliamap.workflows.evaluate import EvaluateOptions
-    from gliamap.workflows.evaluate import evaluate as run
-
-    options = EvaluateOptions(
-        labels=labels,
-        reference_labels=reference_labels,
-        split=split,
-        part=part,
-        pattern=pattern,
-        overwrite=overwrite,
-        pictures=pictures,
-    )
-    with progress_bar("evaluate") as progress:
-        found = run(predictions, references, out=out, options=options, progress=progress)
-    if json:
-        remarks = {"missing": found.missing, "surplus": found.surplus, "notes": found.notes}
-        print_json(as_json(found.summary, found.cases) | remarks)
-        return
-    print_table(as_rich_table(found.summary))
-    for title, names in (("missing, scored worst", found.missing), ("without a reference", found.surplus)):
-        if names:
-            say(plain(f"{title}: {', '.join(names[:10])}{' ...' if len(names) > 10 else ''} ({len(names)})"))
-    print_notes(found.notes)
-    if out:
-        say(f"scores of every case in {plain(out)}")
 
 
 def phantom(

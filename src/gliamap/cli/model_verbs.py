@@ -18,6 +18,7 @@ from gliamap.cli.show import (
     remark,
     say,
 )
+from gliamap.cli.show_scores import print_summary
 
 if TYPE_CHECKING:
     from gliamap.workflows.segment import Segmented
@@ -159,7 +160,7 @@ def demo(
 
     gliamap demo -o somewhere-else
     """
-    from gliamap.scoring.table import as_json, as_rich_table
+    from gliamap.scoring.rows import as_json
     from gliamap.workflows.demo import demo as run
 
     with progress_bar("demo") as progress:
@@ -169,7 +170,7 @@ def demo(
         print_json({"mask": done.mask, "picture": done.picture, "case": done.summary, "scores": scores})
         return
     _print_volumes([done.summary])
-    print_table(as_rich_table(done.scores))
+    print_summary(done.scores)
     say(f"mask      {plain(done.mask)}")
     say(f"picture   {plain(done.picture)}")
     remark("A phantom and a model trained on phantoms: real scans need a model trained on real cases.")

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from gliamap.cli.data_verbs import Json
-from gliamap.cli.show import print_json, print_table, progress_bar, remark
+from gliamap.cli.show import print_json, print_text_table, progress_bar, remark
 
 Dims = Annotated[int | None, typer.Option(min=2, max=3, help="Networks for slices, or for volumes. Default: both.")]
 Size = Annotated[
@@ -29,7 +29,6 @@ def networks(dims: Dims = None, size: Size = None, modalities: Modalities = 4, j
 
     gliamap networks --dims 2 --size 192 192 1 --modalities 1
     """
-    from gliamap.scoring.text_table import as_rich_table
     from gliamap.workflows.networks import networks as run
     from gliamap.workflows.networks import networks_table
 
@@ -44,7 +43,7 @@ def networks(dims: Dims = None, size: Size = None, modalities: Modalities = 4, j
         print_json([asdict(one) for costs in found for one in costs])
         return
     for costs in found:
-        print_table(as_rich_table(networks_table(costs)))
+        print_text_table(networks_table(costs))
     remark(
         "GFLOP: 10^9 operations of one forward pass, a multiplication and an addition being two; seconds: of that pass"
     )

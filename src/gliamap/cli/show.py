@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
@@ -14,6 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from gliamap.training.stop import Terminated
+
+if TYPE_CHECKING:
+    from gliamap.scoring.text_table import TextTable
 
 _console = Console(highlight=False)
 _aside = Console(stderr=True, highlight=False)
@@ -35,6 +38,13 @@ def remark(text: str) -> None:
 def print_table(table: Table) -> None:
     """A table, as wide as the terminal."""
     _console.print(table)
+
+
+def print_text_table(table: TextTable) -> None:
+    """The table of a result; where the terminal is narrow, intervals stand below their means."""
+    from gliamap.scoring.text_table import as_rich_table
+
+    print_table(as_rich_table(table, _console.width))
 
 
 def plain(value: object) -> str:

@@ -14,15 +14,14 @@ from gliamap.cli.show import (
     plain,
     print_json,
     print_notes,
-    print_table,
     progress_bar,
     remark,
     remark_if_stopped,
     say,
 )
+from gliamap.cli.show_scores import print_study
 
 if TYPE_CHECKING:
-    from gliamap.scoring.repeats import StudyScores
     from gliamap.workflows.cross_validate import CrossValidated
     from gliamap.workflows.fold_work import StudyReport
     from gliamap.workflows.folds import Fold
@@ -116,7 +115,7 @@ def _print_study(done: CrossValidated, asked: list[Fold], *, json: bool) -> None
     if json:
         _print_json(done)
     elif done.scores is not None:
-        _print_scores(done.scores)
+        print_study(done.scores)
         say(f"scores of every case in {plain(done.out)}")
     elif not done.failed:
         say(f"{count(asked, 'fold')} trained and predicted in {plain(done.out)}")
@@ -127,14 +126,6 @@ def _print_study(done: CrossValidated, asked: list[Fold], *, json: bool) -> None
         for name, why in done.failed.items():
             remark(f"  [bold]{plain(name)}[/]: {plain(why)}")
         raise typer.Exit(1)
-
-
-def _print_scores(scores: StudyScores) -> None:
-    from gliamap.scoring.repeats import folds_as_rich_table
-    from gliamap.scoring.table import as_rich_table
-
-    print_table(as_rich_table(scores.summary))
-    print_table(folds_as_rich_table(scores))
 
 
 def _print_next(done: CrossValidated) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from gliamap.comparison.nouns import Comparison
 from gliamap.comparison.tables import elsewhere_tables, lacking_of, own_tables, words_of
-from gliamap.scoring.text_table import TextTable, as_markdown
+from gliamap.scoring.text_table import titled_markdown
 
 
 def markdown_of(comparison: Comparison) -> str:
@@ -29,13 +27,9 @@ def origin_of(comparison: Comparison) -> str:
 def own_markdown(comparison: Comparison) -> str:
     """What the tables mean, and those of each data set that was trained on."""
     words = "".join(f"- {line}\n" for line in words_of(comparison))
-    return words + "\n" + _titled(own_tables(comparison))
+    return words + "\n" + titled_markdown(own_tables(comparison))
 
 
 def elsewhere_markdown(comparison: Comparison) -> str:
     """The tables of what was tested on other data sets."""
-    return _titled(elsewhere_tables(comparison))
-
-
-def _titled(tables: Iterable[TextTable]) -> str:
-    return "\n".join(f"**{table.title}**\n\n{as_markdown(table)}" for table in tables)
+    return titled_markdown(elsewhere_tables(comparison))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gliamap.comparison.nouns import ArmResult
-from gliamap.comparison.rows import TOLD_APART_FROM
 from gliamap.labels import Region
+from gliamap.scoring.estimate import ENOUGH
 
 
 def frontier(arms: Sequence[ArmResult], region: Region) -> tuple[ArmResult, ...]:
@@ -14,7 +14,7 @@ def frontier(arms: Sequence[ArmResult], region: Region) -> tuple[ArmResult, ...]
 
     Faster is what needs fewer seconds a case. Two arms are told apart where the intervals of what they gain over the
     baseline, patient by patient, have no point in common; the baseline's own is zero. Arms that were not run, those
-    without an interval and those of fewer than ``TOLD_APART_FROM`` patients do not count. Empty where fewer than two
+    without an interval and those of fewer than ``ENOUGH`` patients do not count. Empty where fewer than two
     are left: there is nothing to draw a line through.
     """
     found: list[ArmResult] = []
@@ -33,7 +33,7 @@ def gain_interval(arm: ArmResult, region: Region) -> tuple[float, float] | None:
     if arm.verdict.get(region) == "baseline":
         return 0.0, 0.0
     gain = arm.gain.get(region)
-    if gain is None or gain.patients < TOLD_APART_FROM or gain.low is None or gain.high is None:
+    if gain is None or gain.patients < ENOUGH or gain.low is None or gain.high is None:
         return None
     return gain.low, gain.high
 

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from gliamap.errors import FileError
 from gliamap.labels import Region
-from gliamap.scoring.table import Estimate
+from gliamap.scoring.estimate import Estimate
 from gliamap.volume import Unit
 
 COMPARED: tuple[str, ...] = ("dice", "hd95", "surface_dice", "volume_difference")

@@ -22,10 +22,8 @@ from gliamap.comparison.nouns import (
     Verdict,
 )
 from gliamap.labels import Region
-from gliamap.scoring.table import Estimate, ScoredCase, estimate
-
-TOLD_APART_FROM = 6
-"""Patients. That all of fewer differ to one side is chance in more than one comparison of twenty: 2 * 0.5**5 = 0.06."""
+from gliamap.scoring.estimate import ENOUGH, Estimate, differences, estimate, matched
+from gliamap.scoring.summary import ScoredCase
 
 
 def rows_of(runs: Sequence[RunResult], baseline: str) -> tuple[ArmResult, ...]:
@@ -119,10 +117,11 @@ def figures_of(cases: Sequence[CaseFigures]) -> Figures:
 
 def gain_of(arm: Sequence[CaseFigures], baseline: Sequence[CaseFigures]) -> dict[Region, Estimate]:
     """By how much the Dice of ``arm`` is higher, over the cases and regions that both have: nothing without any."""
-    before = {(case.patient_id, case.case_id): case for case in baseline}
-    pairs = [(case, before[case.patient_id, case.case_id]) for case in arm if (case.patient_id, case.case_id) in before]
+    pairs = matched(arm, baseline)
     return {
-        region: estimate((a.patient_id, _difference(a, b, region)) for a, b in pairs)
+        region: estimate(
+            differences((a.patient_id, a.figures[region]["dice"], b.figures[region]["dice"]) for a, b in pairs)
+        )
         for region in _regions([case for pair in pairs for case in pair])
     }
 
@@ -131,19 +130,14 @@ def verdict_of(gain: Estimate | None) -> Verdict:
     """What a paired difference to the baseline tells.
 
     ``higher`` or ``lower`` where its 95 % interval leaves zero out, else ``not told apart``, also with fewer than
-    ``TOLD_APART_FROM`` patients; ``not run`` where there is no difference.
+    ``ENOUGH`` patients; ``not run`` where there is no difference.
     """
     if gain is None or gain.mean is None:
         return "not run"
-    few = gain.patients < TOLD_APART_FROM
+    few = gain.patients < ENOUGH
     if few or gain.low is None or gain.high is None or gain.low <= 0 <= gain.high:
         return "not told apart"
     return "higher" if gain.low > 0 else "lower"
-
-
-def _difference(arm: CaseFigures, baseline: CaseFigures, region: Region) -> float | None:
-    after, before = arm.figures[region]["dice"], baseline.figures[region]["dice"]
-    return None if after is None or before is None else after - before
 
 
 def _regions(cases: Sequence[CaseFigures]) -> tuple[Region, ...]:

@@ -9,17 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from gliamap.comparison.nouns import COMPARED, ArmResult, ComparedData, Comparison, Cost, Elsewhere
-from gliamap.comparison.rows import TOLD_APART_FROM
 from gliamap.labels import REGION_NAMES, Region
-from gliamap.scoring.table import Estimate
-from gliamap.scoring.text_table import NOT_RUN, NOTHING, TextTable, estimate_cell
+from gliamap.scoring.estimate import ENOUGH, Estimate, estimate_cell
+from gliamap.scoring.text_table import NOT_RUN, NOTHING, TextTable
 from gliamap.volume import Unit
 
 _TOLD = ("higher", "lower", "not told apart")
 _MANY = 5  # differences, from which on the chance that one of them is told apart by luck is worth a line
-_FEW = 20
-"""Patients, below which intervals are clearly too narrow: where normal differences are none, the percentile interval
-leaves zero out 15 times in 100 with 6 patients, 10 times with 10, 7 times with 20."""
 _DIGITS = {"dice": 3, "hd95": 1, "surface_dice": 3, "volume_difference": 1}
 
 
@@ -81,19 +77,17 @@ def words_of(comparison: Comparison) -> tuple[str, ...]:
     lines.append(
         "Means are over patients, with 95 % intervals over patients. A difference is taken patient by patient against "
         f"{comparison.baseline}, the baseline; 'not told apart' where its interval holds zero, or with fewer than "
-        f"{TOLD_APART_FROM} patients. Rows stand in the order asked for, not by score."
+        f"{ENOUGH} patients. Rows stand in the order asked for, not by score."
     )
     if max((len(arm.seeds) for arm in comparison.arms), default=0) == 1:
         lines.append("One seed: how much of a difference is the luck of one training is not known.")
     told = [verdict for arm in comparison.arms for verdict in arm.verdict.values() if verdict in _TOLD]
     counts = [of.patients for arm in comparison.arms for of in (*_each_dice(arm), *arm.gain.values())]
-    few = any(0 < count < _FEW for count in counts)
-    chance = "about one in ten" if few else "one in twenty"
-    if few:
-        lines.append(f"With fewer than {_FEW} patients the intervals are too narrow: take what they tell as a hint.")
+    if any(1 < count < ENOUGH for count in counts):
+        lines.append(f"With fewer than {ENOUGH} patients the intervals are too narrow.")
     if len(told) >= _MANY:
         lines.append(
-            f"{len(told)} differences were looked at; of those that are none, {chance} is told apart by chance."
+            f"{len(told)} differences were looked at; of those that are none, one in twenty is told apart by chance."
         )
     regions = {region for data in comparison.data for region in regions_on(comparison, data.name)}
     lines.append(", ".join(f"{region.value}: {REGION_NAMES[region]}" for region in Region if region in regions) + ".")

@@ -18,7 +18,7 @@ from gliamap.labels import Region
 from gliamap.report.comparison_pareto import draw_pareto
 from gliamap.report.curves import FONT, INK, QUIET, clean_axes
 from gliamap.report.plot import as_png, font, new_figure, set_title, shortened
-from gliamap.scoring.table import Estimate
+from gliamap.scoring.estimate import Estimate
 from gliamap.scoring.text_table import NOT_RUN
 
 _VERDICT_COLOURS: Mapping[Verdict, str] = {

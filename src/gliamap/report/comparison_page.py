@@ -8,7 +8,6 @@ from gliamap.comparison.frontier import frontier
 from gliamap.comparison.nouns import ComparedData, Comparison
 from gliamap.comparison.tables import arms_on, data_tables, elsewhere_tables, lacking_of, regions_on, words_of
 from gliamap.report import page
-from gliamap.scoring.text_table import NOT_RUN, TextTable
 
 _VERDICTS = {"higher": "PASS", "lower": "WARN"}
 """The look of what is told apart, of :mod:`gliamap.report.page_style`."""
@@ -41,7 +40,7 @@ def _header(comparison: Comparison, names: Sequence[str]) -> str:
 
 def _data_set(comparison: Comparison, data: ComparedData, figures: Mapping[str, bytes]) -> str:
     """Dice, difference and their figures, then other figures, then costs and what they buy."""
-    dice, *others = (draw_table(table, _VERDICTS) for table in data_tables(comparison, data.name))
+    dice, *others = (page.table(table, _VERDICTS) for table in data_tables(comparison, data.name))
     arms = arms_on(comparison, data.name)
     dots = " Small dots: means of each seed." if any(len(arm.seeds) > 1 for arm in arms) else ""
     scores, costs = {}, {}
@@ -64,7 +63,7 @@ def _data_set(comparison: Comparison, data: ComparedData, figures: Mapping[str, 
 
 
 def _elsewhere(comparison: Comparison) -> str:
-    tables = [draw_table(table) for table in elsewhere_tables(comparison)]
+    tables = [page.table(table) for table in elsewhere_tables(comparison)]
     if not tables:
         return ""
     said = (
@@ -83,31 +82,3 @@ def _lacking(comparison: Comparison) -> str:
 
 def _list(lines: Sequence[str]) -> str:
     return f'<ul class="notes">{"".join(f"<li>{page.text(line)}</li>" for line in lines)}</ul>'
-
-
-def draw_table(table: TextTable, badges: Mapping[str, str] | None = None) -> str:
-    """A table as HTML; what rows have in common at their beginning is shown once, cells in ``badges`` stand out."""
-    head = "".join(f"<th{_kind(table, n)}>{page.text(title)}</th>" for n, title in enumerate(table.head))
-    rows = "\n".join(
-        f"<tr>{''.join(f'<td{_kind(table, n)}>{_cell(cell, badges or {})}</td>' for n, cell in enumerate(cells))}</tr>"
-        for cells in (
-            (row if first else ("", *row[1:])) for first, row in zip(table.begins_group, table.rows, strict=True)
-        )
-    )
-    return f"""<h3>{page.text(table.title)}</h3>
-<div class="wide"><table>
-<thead><tr>{head}</tr></thead>
-<tbody>
-{rows}
-</tbody>
-</table></div>"""
-
-
-def _kind(table: TextTable, column: int) -> str:
-    return "" if column < table.texts else ' class="number"'
-
-
-def _cell(cell: str, badges: Mapping[str, str]) -> str:
-    if cell in badges:
-        return f'<span class="badge {badges[cell]}">{page.text(cell)}</span>'
-    return f'<span class="quiet">{cell}</span>' if cell == NOT_RUN else page.text(cell)

@@ -13,9 +13,9 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from gliamap.labels import TISSUE_COLOURS, TISSUE_NAMES, Tissue
-from gliamap.report.curves import INK, QUIET, clean_axes
+from gliamap.report.curves import INK, QUIET
 from gliamap.report.figures import MODALITY_TITLES
-from gliamap.report.plot import as_png, font, hide_frame, new_figure, set_title
+from gliamap.report.plot import DIAGRAM, as_png, font, hide_frame, new_diagram, new_figure, set_title
 from gliamap.survey.cohort import Survey
 from gliamap.survey.counts import INTENSITY_EDGES, SIZE_EDGES, Places
 
@@ -23,7 +23,6 @@ REST = "#9aa5b1"
 """The colour of brain or head outside all labels."""
 
 _BARS = "#3b6fb6"
-_WIDE, _HIGH = 4.3, 2.8  # inches of a diagram
 _MAP = 2.2  # inches of the longest side of a map, and around it:
 _LEFT, _BESIDE, _BELOW, _ABOVE = 0.55, 1.25, 0.5, 0.35
 _MANY = 10  # lesions of a case, from which on they are not told apart
@@ -65,7 +64,7 @@ def name_of(tissue: Tissue, foreground: str) -> str:
 
 def draw_balance(survey: Survey) -> bytes:
     """How the foreground, and what is labelled of it, divides into tissues: two bars of 100 %."""
-    figure = new_figure(_WIDE, _HIGH)
+    figure = new_figure(*DIAGRAM)
     shares = {one.tissue: one.of_foreground for one in survey.tissues}
     rest = {Tissue.BACKGROUND: 1 - sum(shares.values())}
     labelled = {one.tissue: one.of_marked for one in survey.tissues}
@@ -190,14 +189,8 @@ def draw_intensities(survey: Survey, modality: str) -> bytes:
 
 
 def _plot(title: str, across: str, up: str, *, whole: bool = True) -> tuple[Figure, Axes]:
-    """A figure of one diagram with a title and named axes; the one upwards in ``whole`` numbers."""
-    figure = new_figure(_WIDE, _HIGH)
-    axes = figure.add_axes((0.14, 0.18, 0.8, 0.7))
-    set_title(axes, title)
-    axes.set_xlabel(across, color=QUIET, fontproperties=font(9))
-    axes.set_ylabel(up, color=QUIET, fontproperties=font(9))
-    clean_axes(axes)
-    axes.tick_params(axis="x", pad=6)
+    """A diagram, the axis upwards in ``whole`` numbers."""
+    figure, axes = new_diagram(title, across, up)
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=whole))
     return figure, axes
 

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Literal
 
 from gliamap.checks.cohort import SetSummary
 from gliamap.labels import CONVENTIONS
 from gliamap.report.page_style import STYLE
+from gliamap.scoring.text_table import NOT_RUN, TextTable
+
+_INTERVAL = re.compile(r"\[[^\]]*\]$")
+"""Where the room is short, the interval of a mean stands below it, but in one piece."""
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
@@ -80,6 +84,22 @@ def figures(drawn: Mapping[str, bytes], captions: Mapping[str, str], *, three: b
     return f'<div class="figures{" three" if three else ""}">\n{chr(10).join(shown)}\n</div>'
 
 
+def table(one: TextTable, badges: Mapping[str, str] | None = None) -> str:
+    """A table as HTML; what rows have in common at their beginning is shown once, cells in ``badges`` stand out."""
+    head = "".join(f"<th{_kind(one, n)}>{text(title)}</th>" for n, title in enumerate(one.head))
+    rows = "\n".join(
+        f"<tr>{''.join(f'<td{_kind(one, n)}>{_cell(cell, badges or {})}</td>' for n, cell in enumerate(cells))}</tr>"
+        for cells in (_shown(row, before, one.texts) for row, before in zip(one.rows, [None, *one.rows], strict=False))
+    )
+    return f"""<h3>{text(one.title)}</h3>
+<div class="wide"><table>
+<thead><tr>{head}</tr></thead>
+<tbody>
+{rows}
+</tbody>
+</table></div>"""
+
+
 def data_set(one: SetSummary) -> str:
     """The heading of a data set, and what it is."""
     patients = "patients not known" if one.patients is None else count(one.patients, "patient")
@@ -99,3 +119,23 @@ def notes(lines: Iterable[str]) -> str:
 def _meaning(label: str) -> str:
     values = CONVENTIONS[label].values
     return text(", ".join(f"{value} {tissue.name}" for value, tissue in sorted(values.items())))
+
+
+def _kind(one: TextTable, column: int) -> str:
+    return "" if column < one.texts else ' class="number"'
+
+
+def _shown(row: Sequence[str], before: Sequence[str] | None, texts: int) -> list[str]:
+    """The cells of a row; empty those words at its beginning that the row ``before`` has as well."""
+    same = 0
+    while before is not None and same < texts and row[same] == before[same]:
+        same += 1
+    return ["" if n < same else cell for n, cell in enumerate(row)]
+
+
+def _cell(cell: str, badges: Mapping[str, str]) -> str:
+    if cell in badges:
+        return f'<span class="badge {badges[cell]}">{text(cell)}</span>'
+    if cell == NOT_RUN:
+        return f'<span class="quiet">{cell}</span>'
+    return _INTERVAL.sub(r'<span class="whole">\g<0></span>', text(cell))

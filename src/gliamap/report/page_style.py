@@ -50,6 +50,7 @@ th { padding: 0 1rem .4rem 0; text-align: left; font-size: .85rem; font-weight: 
 td { padding: .55rem 1rem .55rem 0; border-top: 1px solid var(--line); vertical-align: top; }
 th.number, td.number { padding-right: 0; text-align: right; font-variant-numeric: tabular-nums; }
 td.number { white-space: nowrap; }
+td.number:has(.whole) { white-space: normal; }
 td.number + td.number, th.number + th.number { padding-left: .9rem; }
 article { display: flex; gap: 1.1rem; padding: .9rem 0; border-top: 1px solid var(--line); break-inside: avoid; }
 article ul { margin: 0; padding: 0; list-style: none; }
@@ -70,7 +71,7 @@ figure { margin: 0; max-width: 30rem; break-inside: avoid; }
 figure img { display: block; width: 100%; border-radius: 4px; background: #fff; }
 figcaption { margin-top: .3rem; font-size: .85rem; color: var(--quiet); }
 .figures + .wide, .wide + .figures { margin-top: 1rem; }
-main > h3 { margin-top: 1.4rem; }
+main > h3, details > h3 { margin-top: 1.4rem; }
 article p { margin: 0; }
 .swatch { display: inline-block; width: .8em; height: .8em; margin-right: .4em; border-radius: 2px; }
 .notes { margin: 0; padding-left: 1.2rem; }

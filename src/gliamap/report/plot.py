@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
-from gliamap.report.curves import FONT, INK, QUIET
+from gliamap.report.curves import FONT, INK, QUIET, clean_axes
+
+DIAGRAM = (4.3, 2.8)
+"""Inches of a diagram."""
 
 _DPI = 200
 
@@ -19,6 +24,18 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), dpi=_DPI, facecolor="white")
     FigureCanvasAgg(figure)
     return figure
+
+
+def new_diagram(title: str, across: str, up: str) -> tuple[Figure, Axes]:
+    """A figure of one diagram with a title and named axes."""
+    figure = new_figure(*DIAGRAM)
+    axes = figure.add_axes((0.14, 0.18, 0.8, 0.7))
+    set_title(axes, title)
+    axes.set_xlabel(across, color=QUIET, fontproperties=font(9), parse_math=False)
+    axes.set_ylabel(up, color=QUIET, fontproperties=font(9), parse_math=False)
+    clean_axes(axes)
+    axes.tick_params(axis="x", pad=6)
+    return figure, axes
 
 
 def set_title(axes: Axes, words: str) -> None:
@@ -43,6 +60,18 @@ def as_png(figure: Figure) -> bytes:
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=_DPI, facecolor="white", metadata={"Software": None})
     return stream.getvalue()
+
+
+def write_figures(folder: Path, figures: Sequence[Mapping[str, bytes]]) -> None:
+    """Write the figures of each data set, PNG by name; those of several into folders of their own, ``1`` and so on.
+
+    ``folder`` is made; it lies where :func:`~gliamap.io.atomic.atomic_files` moves it from.
+    """
+    for number, drawn in enumerate(figures, 1):
+        place = folder if len(figures) == 1 else folder / str(number)
+        place.mkdir(parents=True)
+        for name, png in drawn.items():
+            (place / f"{name}.png").write_bytes(png)
 
 
 def shortened(words: str, longest: int) -> str:

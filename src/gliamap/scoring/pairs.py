@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gliamap.case import DataSet
 from gliamap.errors import FileError, GridError, LabelError
-from gliamap.io.cases import mask_suffix, read_mask_file
+from gliamap.io.cases import mask_suffix, read_grid, read_mask_file
 from gliamap.io.images import IMAGE_SUFFIXES
 from gliamap.labels import (
     CONVENTIONS,
@@ -21,6 +21,7 @@ from gliamap.labels import (
     to_tissue,
     values_in,
 )
+from gliamap.scoring.probabilities import ENDING, ProbabilityFile, find_probabilities
 from gliamap.sources.layout import list_folder, natural_key
 from gliamap.sources.masks import LAYOUT as BARE_MASKS
 from gliamap.sources.masks import declared_convention
@@ -41,7 +42,7 @@ class Pair:
     """A reference mask, the conventions its layout allows, and its prediction, if there is one.
 
     ``declared`` is the convention that the prediction says or is said to use, ``None`` where it takes that of its
-    reference.
+    reference. ``probabilities`` lie beside the prediction, if there are any.
     """
 
     case_id: str
@@ -50,6 +51,7 @@ class Pair:
     allowed: tuple[str, ...]
     prediction: Path | None = None
     declared: str | None = None
+    probabilities: ProbabilityFile | None = None
 
 
 def pairs_of(data: DataSet) -> tuple[tuple[Pair, ...], tuple[str, ...]]:
@@ -89,6 +91,18 @@ def find_predictions(
     return found, _surplus(predictions, [pair.case_id for pair in pairs], suffixes)
 
 
+def check_grids(pairs: Sequence[Pair]) -> None:
+    """``GridError`` where a prediction does not lie on its reference's grid. Reads headers only, before any work."""
+    other = []
+    for pair in pairs:
+        if pair.prediction is not None:
+            own, grid = read_grid(pair.prediction), read_grid(pair.reference)
+            if not own.same_as(grid):
+                other.append((pair, pair.prediction, own, grid))
+    if other:
+        raise _other_grid(*other[0], others=len(other) - 1)
+
+
 def read_reference(pair: Pair, convention: Convention) -> tuple[LabelMap, Grid]:
     """The tissues of a reference, and its grid."""
     values, grid = read_mask_file(pair.reference)
@@ -104,12 +118,7 @@ def read_prediction(pair: Pair, path: Path, grid: Grid, reference: Convention) -
     """
     values, own = read_mask_file(path)
     if not own.same_as(grid):
-        raise GridError(
-            f"{path} does not lie on the grid of its reference {pair.reference}",
-            found=own.describe(),
-            expected=grid.describe(),
-            remedy="resample the prediction to the grid of the case it was made for",
-        )
+        raise _other_grid(pair, path, own, grid)
     present = values_in(values)
     candidates = [reference]
     if pair.declared is not None:
@@ -119,6 +128,16 @@ def read_prediction(pair: Pair, path: Path, grid: Grid, reference: Convention) -
         candidates = [c for c in allowed if set(c.tissues) == set(reference.tissues)] or [reference]
     convention = _resolved(present, candidates, path, "--labels")
     return to_tissue(values, convention), convention
+
+
+def _other_grid(pair: Pair, path: Path, own: Grid, grid: Grid, *, others: int = 0) -> GridError:
+    more = f"; {others} other prediction{'s do' if others > 1 else ' does'} not either" if others else ""
+    return GridError(
+        f"{path} does not lie on the grid of its reference {pair.reference}",
+        found=own.describe() + more,
+        expected=grid.describe(),
+        remedy="resample the prediction to the grid of the case it was made for",
+    )
 
 
 def _resolved(present: Collection[int], candidates: Sequence[Convention], path: Path, option: str) -> Convention:
@@ -146,7 +165,12 @@ def _with_prediction(pair: Pair, folder: Path, suffixes: Sequence[str], chosen: 
     path = _mask_of(pair.case_id, folder, suffixes)
     if path is None:
         return pair
-    return replace(pair, prediction=path, declared=declared_convention(path, pair.case_id) or chosen)
+    return replace(
+        pair,
+        prediction=path,
+        declared=declared_convention(path, pair.case_id) or chosen,
+        probabilities=find_probabilities(path, pair.case_id),
+    )
 
 
 def _mask_of(case_id: str, folder: Path, suffixes: Sequence[str]) -> Path | None:
@@ -162,5 +186,5 @@ def _surplus(folder: Path, known: Sequence[str], suffixes: Sequence[str]) -> tup
     inside = list_folder(folder)
     names = {_case_name(file.name, suffixes) or "" for file in inside.files}
     names |= {sub.name for sub in inside.folders if _mask_of(sub.name, folder, suffixes)}
-    left = (name for name in names - {"", *known} if not name.startswith(extended))
+    left = (name for name in names - {"", *known} if not name.startswith(extended) and not name.endswith(ENDING))
     return tuple(sorted(left, key=natural_key))

@@ -12,13 +12,20 @@ from dataclasses import asdict, dataclass, replace
 from statistics import fmean, stdev
 from typing import Any
 
-from rich import box
-from rich.table import Table
-
-from gliamap.labels import Region, Tissue
-from gliamap.metrics.overlap import Counts
+from gliamap.labels import Region
+from gliamap.scoring.estimate import Estimate, estimate, estimate_cell
+from gliamap.scoring.rows import as_json, case_rows
 from gliamap.scoring.score import CaseScore, RegionScore
-from gliamap.scoring.table import FIGURES, Estimate, ScoredCase, Summary, as_json, case_rows, estimate, summarise
+from gliamap.scoring.summary import (
+    FIGURES,
+    ScoredCase,
+    Summary,
+    summarise,
+    total,
+    total_classes,
+    total_reliability,
+)
+from gliamap.scoring.text_table import TextTable
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,9 @@ def summarise_study(folds: Sequence[FoldScores], *, seed: int = 0) -> StudyScore
 
 
 def over_repeats(repeats: Sequence[Sequence[ScoredCase]]) -> tuple[ScoredCase, ...]:
-    """Each case once, in the first repeat's order: figures averaged over the repeats that have them, counts summed.
+    """Each case once, in the first repeat's order: figures averaged over the repeats that have them.
+
+    What is pooled is added up: counts, reliability diagrams, rows of lesions.
 
     A case counts as missing where any repeat misses it. ``ValueError`` where the repeats hold different cases.
     """
@@ -89,13 +98,9 @@ def over_repeats(repeats: Sequence[Sequence[ScoredCase]]) -> tuple[ScoredCase, .
 
 
 def _average(scores: Sequence[CaseScore]) -> CaseScore:
-    classes: dict[Tissue, Counts] = {}
-    for score in scores:
-        for tissue, counts in score.classes.items():
-            classes[tissue] = classes.get(tissue, Counts(0, 0, 0, 0)) + counts
     return CaseScore(
         regions={region: _average_region([score.regions[region] for score in scores]) for region in scores[0].regions},
-        classes=classes,
+        classes=total_classes(scores),
         mean_iou=_mean(score.mean_iou for score in scores),
         unit=scores[0].unit,
         missing=any(score.missing for score in scores),
@@ -104,7 +109,13 @@ def _average(scores: Sequence[CaseScore]) -> CaseScore:
 
 def _average_region(scores: Sequence[RegionScore]) -> RegionScore:
     figures: dict[str, Any] = {name: _mean(getattr(score, name) for score in scores) for name in FIGURES}
-    return replace(scores[0], **figures, counts=sum((score.counts for score in scores), Counts(0, 0, 0, 0)))
+    return replace(
+        scores[0],
+        **figures,
+        counts=total(score.counts for score in scores),
+        lesions=tuple(lesion for score in scores for lesion in score.lesions),
+        reliability=total_reliability(scores),
+    )
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
@@ -113,7 +124,7 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 
 def study_rows(scores: StudyScores) -> str:
-    """The CSV text: one row a repeat, fold, case and region, columns as of :func:`~gliamap.scoring.table.case_rows`."""
+    """The CSV text: one row a repeat, fold, case and region, columns as of :func:`~gliamap.scoring.rows.case_rows`."""
     every = [(fold, case) for fold in scores.folds for case in fold.cases]
     where = {"repeat": [fold.repeat for fold, _ in every], "fold": [fold.fold for fold, _ in every]}
     return case_rows([case for _, case in every], where)
@@ -143,18 +154,24 @@ def _place(fold: FoldScores) -> dict[str, Any]:
     return {"repeat": fold.repeat, "fold": fold.fold}
 
 
-def folds_as_rich_table(scores: StudyScores) -> Table:
-    """The terminal's table of folds: a row each with its mean Dice, so that one bad fold shows."""
+def folds_table(scores: StudyScores) -> TextTable:
+    """The mean Dice of every fold, so that one bad fold shows."""
+    regions = tuple(scores.summary.regions)
     several = len(scores.repeats) > 1
-    table = Table(title="Dice by fold, mean over patients", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for title in (*(("repeat",) if several else ()), "fold", "patients", "cases", *scores.summary.regions):
-        table.add_column(title, justify="right")
-    for fold in scores.folds:
-        dice = (fold.dice(region).mean for region in scores.summary.regions)
-        where = [str(fold.repeat)] if several else []
-        table.add_row(*where, str(fold.fold), str(fold.patients), str(len(fold.cases)), *(f"{d:.3f}" for d in dice))
-    if several:
-        table.caption = "between repeats (SD of the mean): " + ", ".join(
-            f"{region} {scores.spread(region, 'dice'):.3f}" for region in scores.summary.regions
+    rows = tuple(
+        (
+            *((str(fold.repeat),) if several else ()),
+            *(str(fold.fold), str(fold.patients), str(len(fold.cases))),
+            *(estimate_cell(fold.dice(region), 3, interval=False) for region in regions),
         )
-    return table
+        for fold in scores.folds
+    )
+    head = (*(("Repeat",) if several else ()), "Fold", "Patients", "Cases", *(region.value for region in regions))
+    return TextTable("Dice by fold, mean over patients", head, rows, texts=0)
+
+
+def spread_words(scores: StudyScores) -> tuple[str, ...]:
+    """How far the repeats lie apart, where there are several."""
+    spread = {region: scores.spread(region, "dice") for region in scores.summary.regions}
+    known = ", ".join(f"{region} {found:.3f}" for region, found in spread.items() if found is not None)
+    return (f"Between repeats (SD of the mean Dice): {known}.",) if known else ()

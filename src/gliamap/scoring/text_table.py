@@ -9,13 +9,13 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from gliamap.scoring.table import Estimate
-
 NOT_RUN = "not run"
 NOTHING = "-"
 
-_WIDTH = 100
-"""Columns of a terminal in which a table should fit."""
+
+def counted(number: int, name: str) -> str:
+    """How many things there are, in words: '1 case', '2,000 cases'."""
+    return f"{number:,} {name}{'' if number == 1 else 's'}"
 
 
 @dataclass(frozen=True)
@@ -37,34 +37,30 @@ class TextTable:
         return tuple(before != first for before, first in zip([None, *firsts], firsts, strict=False))
 
 
-def estimate_cell(found: Estimate | None, digits: int, *, signed: bool = False) -> str:
-    """``mean [low, high]``; without the interval where there is none, '-' where there is no figure."""
-    if found is None or found.mean is None:
-        return NOTHING
-    form = f"{'+' if signed else ''}.{digits}f"
-    interval = "" if found.low is None or found.high is None else f" [{found.low:{form}}, {found.high:{form}}]"
-    return f"{found.mean:{form}}{interval}"
-
-
 def as_markdown(table: TextTable) -> str:
     """The table without its title, in Markdown; what would end a cell is escaped."""
     rule = ["---"] * table.texts + ["---:"] * (len(table.head) - table.texts)
     return "".join(f"| {' | '.join(row)} |\n" for row in (_escaped(table.head), rule, *map(_escaped, table.rows)))
 
 
+def titled_markdown(tables: Iterable[TextTable]) -> str:
+    """Several tables in Markdown, each below its title."""
+    return "\n".join(f"**{table.title}**\n\n{as_markdown(table)}" for table in tables)
+
+
 def _escaped(cells: Iterable[str]) -> list[str]:
     return [" ".join(cell.split()).replace("|", "\\|") for cell in cells]
 
 
-def as_rich_table(table: TextTable) -> Table:
-    """The table for a terminal. What rows have in common at their beginning is shown once.
+def as_rich_table(table: TextTable, width: int = 100) -> Table:
+    """The table for a terminal of so many columns. What rows have in common at their beginning is shown once.
 
     Where it would be too wide, intervals stand below their means; words are wrapped in any case.
     """
     shown = Table(
         title=escape(table.title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True
     )
-    narrow = _broken if _natural_width(table) > _WIDTH else str
+    narrow = _broken if _natural_width(table) > width else str
     for number, title in enumerate(table.head):
         words = number < table.texts
         shown.add_column(

@@ -29,7 +29,7 @@ from gliamap.sources.splits import Split, read_split
 from gliamap.workflows.conventions import Settled, settle_convention
 from gliamap.workflows.failures import check_free, reason_of
 from gliamap.workflows.inspect import usual_modalities
-from gliamap.workflows.parallel import in_parallel
+from gliamap.workflows.parallel import KILLED, in_parallel
 from gliamap.workflows.thumbnails import MOST, thumbnails
 
 OUTPUTS = ("check.html", "check.json")
@@ -38,8 +38,6 @@ OUTPUTS = ("check.html", "check.json")
 _ENOUGH = 5  # cases that tell brain from head, before the others are odd
 _USUAL_SHARE = 0.8
 _SHOWS = {"brain": "a skull-stripped brain", "head": "a whole head"}
-KILLED = "reading it ended the process: too little memory, or a file that breaks a library"
-"""Why a case failed whose process did not come back."""
 
 Progress = Callable[[int, int, str], None]
 

@@ -12,6 +12,7 @@ from gliamap.comparison.nouns import Comparison, RunResult, as_json
 from gliamap.io.atomic import atomic_files, write_json, write_text
 from gliamap.report.comparison_figures import draw_figures
 from gliamap.report.comparison_page import draw_page
+from gliamap.report.plot import write_figures
 
 
 def write_comparison(out: Path, comparison: Comparison, *, runs: Sequence[RunResult]) -> None:
@@ -24,11 +25,7 @@ def write_comparison(out: Path, comparison: Comparison, *, runs: Sequence[RunRes
     """
     figures = [draw_figures(comparison, data.name) for data in comparison.data]
     with atomic_files(out) as folder:
-        for number, drawn in enumerate(figures, 1):
-            place = folder / "figures" if len(figures) == 1 else folder / "figures" / str(number)
-            place.mkdir(parents=True)
-            for name, png in drawn.items():
-                (place / f"{name}.png").write_bytes(png)
+        write_figures(folder / "figures", figures)
         write_text(folder / "comparison.html", draw_page(comparison, figures, __version__))
         write_text(folder / "comparison.md", markdown_of(comparison))
         write_text(folder / "comparison.csv", comparison_rows(comparison))

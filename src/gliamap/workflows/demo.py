@@ -12,7 +12,7 @@ from gliamap.io.cases import read_case, read_mask_file
 from gliamap.labels import get_convention, to_tissue
 from gliamap.models.shipped import PHANTOM_DEMO, shipped_model
 from gliamap.report.figures import MosaicOptions, draw_mosaic
-from gliamap.scoring.table import Summary
+from gliamap.scoring.summary import Summary
 from gliamap.sources.detect import scan
 from gliamap.sources.phantom import PHANTOM_CONVENTION, write_phantoms
 from gliamap.workflows.evaluate import EvaluateOptions, evaluate

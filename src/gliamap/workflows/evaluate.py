@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
-import platform
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from gliamap import __version__
 from gliamap.case import CaseIdentity, DataSet
 from gliamap.config import Settings
 from gliamap.errors import ConfigError, GliamapError, LabelError
-from gliamap.io.atomic import write_json, write_text
 from gliamap.labels import Convention, Region, get_convention
-from gliamap.scoring.pairs import (
-    Pair,
-    find_predictions,
-    pairs_of,
-    read_prediction,
-    read_reference,
-)
-from gliamap.scoring.score import score_case, score_missing
-from gliamap.scoring.table import ScoredCase, Summary, as_json, case_rows, summarise
+from gliamap.scoring.evaluation import Evaluation
+from gliamap.scoring.paired import compare_paired
+from gliamap.scoring.pairs import Pair, check_grids, find_predictions, pairs_of
+from gliamap.scoring.protocols import PROTOCOLS, Protocol
+from gliamap.scoring.strata import strata_of
+from gliamap.scoring.summary import summarise
+from gliamap.sources.layout import summarise as summarise_names
 from gliamap.sources.masks import scan_with_masks
 from gliamap.sources.splits import divided_patients, read_split
 from gliamap.workflows.conventions import settle_convention
+from gliamap.workflows.evaluate_case import KEPT, Job, Scored, score_all
+from gliamap.workflows.evaluate_files import OUTPUTS, write_evaluation
 from gliamap.workflows.examples import draw_examples
 from gliamap.workflows.failures import check_free
 
 _OTHER_CLASSES = "predictions and references divide the tumour differently: classes are not scored"
+_NO_MM = "the images have no spacing: the protocol's size limit of lesions, in mm3, is taken in pixels"
 
-OUTPUTS = ("scores.csv", "scores.json")
-"""The files that :func:`evaluate` writes."""
+Progress = Callable[[int, int, str], None]
 
 
 class EvaluateOptions(Settings):
@@ -45,7 +42,9 @@ class EvaluateOptions(Settings):
     ``cases`` scores these case ids only; ``split`` and ``part`` those of one part of a split file. ``overwrite``
     replaces scores that the output folder holds. ``pattern`` says how the files of the references are named where no
     layout fits, see :mod:`gliamap.sources.pattern`. ``seed`` draws the bootstrap. ``pictures`` draws so many cases,
-    from the worst to the best, beside the scores.
+    from the worst to the best, beside the scores. ``protocol`` is one of :data:`~gliamap.scoring.protocols.PROTOCOLS`.
+    ``against`` is a second folder of predictions, to be compared with the first case by case. ``workers`` are the
+    processes that score, 1 for this one; no result depends on it.
     """
 
     labels: str | None = None
@@ -57,24 +56,9 @@ class EvaluateOptions(Settings):
     overwrite: bool = False
     seed: int = 0
     pictures: int = Field(default=0, ge=0)
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The scores of a set of predictions.
-
-    ``missing`` names the cases without a prediction (scored at their worst), ``surplus`` the predictions without a
-    reference (not scored). The conventions are all those that were met on either side. ``notes`` are remarks for the
-    user.
-    """
-
-    cases: tuple[ScoredCase, ...]
-    summary: Summary
-    missing: tuple[str, ...]
-    surplus: tuple[str, ...]
-    prediction_conventions: tuple[str, ...]
-    reference_conventions: tuple[str, ...]
-    notes: tuple[str, ...] = ()
+    protocol: str = "legacy"
+    against: Path | None = None
+    workers: int = Field(default=1, ge=1)
 
 
 def evaluate(
@@ -83,63 +67,106 @@ def evaluate(
     *,
     out: Path | None = None,
     options: EvaluateOptions | None = None,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> Evaluation:
-    """Score the masks in ``predictions`` against ``references``; write ``scores.csv`` and ``scores.json`` to ``out``.
+    """Score the masks in ``predictions`` against ``references``; write tables, JSON and a page to ``out``.
 
     ``references`` is a data set of any known layout, or a folder of masks ``CASE.nii.gz`` (``.nii``, ``.png``, with
     or without ``-seg``). ``predictions`` is a folder of masks named likewise, or of one folder a case with such a
     mask in it. A prediction's label convention is what the ``CASE.json`` beside it says, else ``options.labels``,
-    else that of the references.
+    else that of the references. ``CASE_probabilities.nii.gz`` beside a prediction adds calibration.
 
-    A case without a prediction scores worst and is listed. One case is held in memory at a time. ``progress`` is
-    called with the cases done, the cases in all, and the case id. Nothing is written where ``out`` is ``None``.
+    A case without a prediction scores worst and is listed. One case a process is held in memory at a time. With
+    ``out``, an interrupted evaluation goes on where it stopped; cases whose files or settings changed are scored anew.
+    What is written: :func:`~gliamap.workflows.evaluate_files.write_evaluation`. ``progress`` is called with the cases
+    done, the cases in all, and the case id.
 
-    Raises ``GridError`` where a prediction does not lie on its reference's grid, ``LabelError`` where values are
-    outside their convention or ambiguous, ``ConfigError`` where a case asked for has no reference, ``OutputError``
-    where ``out`` holds scores already, ``LayoutError`` or ``FileError`` where there is nothing to score.
+    Raises ``GridError`` where predictions do not lie on their references' grids (told by the headers, before any case
+    is scored), ``LabelError`` where values are outside their convention or ambiguous, ``ConfigError`` where a case
+    asked for has no reference or there is no such protocol, ``OutputError`` where ``out`` holds scores already,
+    ``LayoutError`` or ``FileError`` where there is nothing to score.
     """
     options = options or EvaluateOptions()
     if out is not None:
         check_free(out, OUTPUTS, holding="scores", overwrite=options.overwrite)
-    data = scan_with_masks(references, options.pattern)
-    told = _reference_conventions(data, options.reference_labels, progress)
-    every, notes = pairs_of(data)
-    every, surplus = find_predictions(every, predictions, options.labels)
-    pairs = _select(every, options)
-    conventions = {pair.case_id: told[pair.case_id] for pair in pairs}
-    regions, classes = _comparable(pairs, conventions)
-    notes += (*_leaks(every, options), *(() if classes else (_OTHER_CLASSES,)))
-    cases: list[ScoredCase] = []
-    used: set[str] = set()
-    for pair in pairs:
-        scored, convention = _score(pair, conventions[pair.case_id], regions, classes=classes)
-        cases.append(scored)
-        used |= {convention.name} if convention else set()
-        if progress:
-            progress(len(cases), len(pairs), pair.case_id)
-    found = Evaluation(
-        cases=tuple(cases),
-        summary=summarise(cases, seed=options.seed),
-        missing=tuple(pair.case_id for pair in pairs if pair.prediction is None),
-        surplus=surplus,
-        prediction_conventions=tuple(sorted(used)),
-        reference_conventions=tuple(sorted({convention.name for convention in conventions.values()})),
-        notes=notes,
-    )
+    plan = _plan(predictions, references, options, progress)
+    scored = score_all(plan.jobs, workers=options.workers, kept=out and out / KEPT, progress=progress)
+    found = _evaluation(plan, scored, options.seed)
     if out is None:
         return found
-    write_text(out / "scores.csv", case_rows(found.cases))
-    write_json(out / "scores.json", _report(found, predictions, references))
+    write_evaluation(out, found, [one.case for one in scored[len(found.cases) :]])
+    shutil.rmtree(out / KEPT, ignore_errors=True)
     if options.pictures:
         try:
-            draw_examples(cases, pairs, conventions, out, references=data, count=options.pictures)
+            pairs, count = plan.sides[0].pairs, options.pictures
+            draw_examples(found.cases, pairs, plan.conventions, out, references=plan.references, count=count)
         except GliamapError as error:  # the scores stand, with or without pictures
             found = replace(found, notes=(*found.notes, f"no pictures: {error}"))
     return found
 
 
-def _select(pairs: Sequence[Pair], options: EvaluateOptions) -> list[Pair]:
+@dataclass(frozen=True)
+class _Side:
+    """A folder of predictions: what of it is scored, and what has no reference."""
+
+    folder: Path
+    pairs: tuple[Pair, ...]
+    surplus: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is to be scored, and how: known before any case is read, but for the values that tell a convention.
+
+    ``sides``: the predictions, then those to compare them with, each with the same cases. ``conventions`` are those of
+    the references, by case.
+    """
+
+    protocol: Protocol
+    references: DataSet
+    sides: tuple[_Side, ...]
+    conventions: Mapping[str, Convention]
+    regions: tuple[Region, ...]
+    classes: bool
+    notes: tuple[str, ...]
+
+    @property
+    def jobs(self) -> list[Job]:
+        """One for each case of each side."""
+        return [
+            Job(pair, self.conventions[pair.case_id].name, self.regions, self.classes, self.protocol.name)
+            for side in self.sides
+            for pair in side.pairs
+        ]
+
+
+def _plan(predictions: Path, references: Path, options: EvaluateOptions, progress: Progress | None) -> _Plan:
+    protocol = _protocol(options.protocol)
+    data = scan_with_masks(references, options.pattern)
+    conventions = _reference_conventions(data, options.reference_labels, progress)
+    every, notes = pairs_of(data)
+    sides = []
+    for folder in (predictions, options.against):
+        if folder is not None:
+            pairs, surplus = find_predictions(every, folder, options.labels)
+            sides.append(_Side(folder, _select(pairs, options), surplus))
+    both = [pair for side in sides for pair in side.pairs]
+    check_grids(both)
+    comparable, classes = _comparable(both, conventions)
+    regions = tuple(region for region in protocol.regions if region in comparable)
+    notes += (*_leaks(every, options), *(() if classes else (_OTHER_CLASSES,)))
+    return _Plan(protocol, data, tuple(sides), conventions, regions, classes, notes)
+
+
+def _protocol(name: str) -> Protocol:
+    if name not in PROTOCOLS:
+        raise ConfigError(
+            f"there is no protocol '{name}'", expected=", ".join(PROTOCOLS), remedy="name one of these with --protocol"
+        )
+    return PROTOCOLS[name]
+
+
+def _select(pairs: Sequence[Pair], options: EvaluateOptions) -> tuple[Pair, ...]:
     """The pairs that ``options`` asks for."""
     wanted = None if options.cases is None else set(options.cases)
     if (options.split is None) != (options.part is None):
@@ -149,7 +176,7 @@ def _select(pairs: Sequence[Pair], options: EvaluateOptions) -> list[Pair]:
         in_part = set({"train": split.train, "val": split.val, "test": split.test}[options.part])
         wanted = in_part if wanted is None else wanted & in_part
     if wanted is None:
-        return list(pairs)
+        return tuple(pairs)
     unknown = sorted(wanted - {pair.case_id for pair in pairs})
     if unknown:
         raise ConfigError(
@@ -159,12 +186,10 @@ def _select(pairs: Sequence[Pair], options: EvaluateOptions) -> list[Pair]:
         )
     if not wanted:
         raise ConfigError("no case is left to score", remedy="check the case ids and the part of the split")
-    return [pair for pair in pairs if pair.case_id in wanted]
+    return tuple(pair for pair in pairs if pair.case_id in wanted)
 
 
-def _reference_conventions(
-    data: DataSet, chosen: str | None, progress: Callable[[int, int, str], None] | None
-) -> dict[str, Convention]:
+def _reference_conventions(data: DataSet, chosen: str | None, progress: Progress | None) -> dict[str, Convention]:
     """The label convention of each case's reference; ``LabelError`` where it cannot be told."""
     try:
         told = settle_convention(data, chosen, progress=progress).apply(data)
@@ -191,34 +216,59 @@ def _comparable(pairs: Sequence[Pair], references: Mapping[str, Convention]) -> 
     return regions, len({frozenset(convention.tissues) for convention in every}) == 1
 
 
-def _score(
-    pair: Pair, convention: Convention, regions: tuple[Region, ...], *, classes: bool
-) -> tuple[ScoredCase, Convention | None]:
-    """The scores of one pair, and the convention of its prediction, if there is one."""
-    reference, grid = read_reference(pair, convention)
-    if pair.prediction is None:
-        score = score_missing(reference, grid, regions, classes=classes)
-        return ScoredCase(pair.case_id, pair.patient_id, score), None
-    labels, used = read_prediction(pair, pair.prediction, grid, convention)
-    score = score_case(labels, reference, grid, regions, classes=classes)
-    return ScoredCase(pair.case_id, pair.patient_id, score), used
+def _evaluation(plan: _Plan, scored: Sequence[Scored], seed: int) -> Evaluation:
+    """All that is said of the first side; of a second one how they differ, and what it lacks."""
+    count = len(plan.sides[0].pairs)
+    cases, others = (tuple(one.case for one in part) for part in (scored[:count], scored[count:]))
+    summary = summarise(cases, seed=seed)
+    notes = [*plan.notes, *_silent(plan)]
+    if summary.unit == "px" and plan.protocol.lesions:
+        notes.append(_NO_MM)
+    found = Evaluation(
+        cases=cases,
+        summary=summary,
+        missing=_missing(plan.sides[0]),
+        surplus=plan.sides[0].surplus,
+        prediction_conventions=_conventions(scored[:count]),
+        reference_conventions=tuple(sorted({plan.conventions[case.case_id].name for case in cases})),
+        notes=tuple(notes),
+        protocol=plan.protocol,
+        predictions=_name(plan.sides[0].folder),
+        references=_name(plan.references.root),
+        strata=strata_of(cases, seed=seed),
+    )
+    if not others:
+        return found
+    other, labels, missing = _name(plan.sides[1].folder), _conventions(scored[count:]), _missing(plan.sides[1])
+    if labels != found.prediction_conventions:
+        notes.append(f"{other} has the labels {', '.join(labels)}")
+    if missing:
+        notes.append(f"{other}: {len(missing)} without a prediction, scored worst: {summarise_names(missing)}")
+    return replace(found, notes=tuple(notes), other=other, paired=compare_paired(cases, others, seed=seed))
 
 
-def _report(found: Evaluation, predictions: Path, references: Path) -> dict[str, object]:
-    """What ``scores.json`` holds. Folders are named without their place on the machine."""
-    return {
-        "format": 1,
-        "predictions": predictions.resolve().name,
-        "references": references.resolve().name,
-        "prediction_conventions": list(found.prediction_conventions),
-        "reference_conventions": list(found.reference_conventions),
-        "missing": list(found.missing),
-        "surplus": list(found.surplus),
-        "notes": list(found.notes),
-        "versions": {
-            "gliamap": __version__,
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("numpy", "scipy")},
-        },
-        **as_json(found.summary, found.cases),
-    }
+def _missing(side: _Side) -> tuple[str, ...]:
+    return tuple(pair.case_id for pair in side.pairs if pair.prediction is None)
+
+
+def _conventions(scored: Sequence[Scored]) -> tuple[str, ...]:
+    return tuple(sorted({one.convention for one in scored if one.convention}))
+
+
+def _silent(plan: _Plan) -> list[str]:
+    """A remark on probabilities of which nobody knows what they are."""
+    files = [pair.probabilities for side in plan.sides for pair in side.pairs if pair.probabilities]
+    silent = sum(not file.channels for file in files)
+    if not silent:
+        return []
+    said = (
+        "1 file of probabilities is not used: its"
+        if silent == 1
+        else f"{silent} files of probabilities are not used: their"
+    )
+    return [f"{said} CASE.json names no probability_channels"]
+
+
+def _name(folder: Path) -> str:
+    """A folder without its place on the machine."""
+    return folder.resolve().name

@@ -14,7 +14,7 @@ from gliamap.labels import Convention
 from gliamap.report.figures import MosaicOptions, draw_mosaic
 from gliamap.report.gallery import GalleryItem, draw_gallery
 from gliamap.scoring.pairs import Pair, read_prediction
-from gliamap.scoring.table import ScoredCase
+from gliamap.scoring.summary import ScoredCase
 
 
 def draw_examples(

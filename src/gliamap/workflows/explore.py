@@ -18,16 +18,17 @@ from gliamap.io.atomic import atomic_files, write_json, write_text
 from gliamap.report.exploration import Alike, Exploration
 from gliamap.report.explore_figures import draw_figures
 from gliamap.report.explore_page import draw_page
+from gliamap.report.plot import write_figures
 from gliamap.survey.case import CaseFacts
 from gliamap.survey.cohort import Survey
 from gliamap.survey.counts import Counts
 from gliamap.volume import Unit
-from gliamap.workflows.check import KILLED, scan_all, summarise_set
+from gliamap.workflows.check import scan_all, summarise_set
 from gliamap.workflows.conventions import settle_convention
 from gliamap.workflows.explore_case import Job, Look, look
 from gliamap.workflows.failures import all_failed, check_free
 from gliamap.workflows.foreground import settle_foreground
-from gliamap.workflows.parallel import in_parallel
+from gliamap.workflows.parallel import KILLED, in_parallel
 from gliamap.workflows.thumbnails import thumbnails
 
 OUTPUTS = ("explore.html", "explore.json")
@@ -173,10 +174,6 @@ def _pictures(survey: Survey, numbers: Sequence[int], jobs: Sequence[Job]) -> di
 def _write(report: Exploration, out: Path, pictures: Sequence[Mapping[int, bytes]]) -> None:
     figures = [draw_figures(survey) for survey in report.surveys]
     with atomic_files(out) as folder:
-        for number, drawn in enumerate(figures, 1):
-            place = folder / "figures" if len(figures) == 1 else folder / "figures" / str(number)
-            place.mkdir(parents=True)
-            for name, png in drawn.items():
-                (place / f"{name}.png").write_bytes(png)
+        write_figures(folder / "figures", figures)
         write_text(folder / "explore.html", draw_page(report, figures, pictures, __version__))
         write_json(folder / "explore.json", report.as_json())

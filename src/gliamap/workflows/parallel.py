@@ -17,6 +17,9 @@ from gliamap.errors import ConfigError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+KILLED = "reading it ended the process: too little memory, or a file that breaks a library"
+"""Why a case failed whose process did not come back."""
+
 _AHEAD = 2  # items a worker that are handed out at a time
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 

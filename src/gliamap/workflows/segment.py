@@ -297,6 +297,7 @@ def _segment_case(
         write_mask(mask, values, reference)
         if prediction.probabilities is not None:
             write_probabilities(probabilities, prediction.probabilities, reference)
+            summary["probability_channels"] = list(predictor.spec.output.channels)
         if options.pictures:
             drawn = to_tissue(values, convention)
             notice = _notice(summary, remarks)
