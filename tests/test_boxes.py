@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gliamap.boxes import Box, Shape, bounding_box, enclosing_box, read_padded, whole, window_boxes
+from gliamap.boxes import Box, Shape, bounding_box, read_padded, whole, window_boxes
 
 SIZES = st.tuples(*[st.integers(1, 20)] * 3)
 CORNERS = st.tuples(*[st.integers(-6, 10)] * 3)
@@ -101,7 +101,3 @@ def test_a_box_counted_from_the_start_of_another() -> None:
     assert Box((0, 2, 1), (3, 4, 3)).relative_to(outer) == Box((2, 1, 1), (5, 3, 3))
     assert outer.relative_to(outer) == whole(outer.shape)
     assert Box((2, 1, 1), (5, 3, 3)).shift(outer.start) == Box((0, 2, 1), (3, 4, 3))
-
-
-def test_the_box_around_boxes() -> None:
-    assert enclosing_box([Box((1, 5, 0), (2, 6, 1)), Box((0, 7, 0), (1, 8, 4))]) == Box((0, 5, 0), (2, 8, 4))

@@ -35,10 +35,19 @@ def test_only_what_is_near_counts_by_millimetres() -> None:
     said, inside = np.zeros((40, 40, 5), np.float32), np.zeros((40, 40, 5), bool)
     inside[20, 20, 2] = True
     found = reliability(said, inside, (1.0, 2.5, 9.0))
-    assert sum(found.voxels) == 11 * 5 * 3  # 5 mm are five voxels, two voxels, and less than one is rounded to one
-    assert brier(found) == pytest.approx(1 / 165)
+    assert sum(found.voxels) == 11 * 5  # 5 mm are five voxels, two voxels, and less than one
+    assert brier(found) == pytest.approx(1 / 55)
     said[2, 2, 2] = 0.5  # called inside: its surroundings count as well, as far as the grid reaches
-    assert sum(reliability(said, inside, (1.0, 2.5, 9.0)).voxels) == 165 + 8 * 5 * 3
+    assert sum(reliability(said, inside, (1.0, 2.5, 9.0)).voxels) == 55 + 8 * 5
+
+
+@pytest.mark.parametrize(("step", "reach"), [(3.0, 1), (2.5000001, 2), (1.0000001, 5), (0.9, 5), (5.1, 0)])
+def test_never_further_than_the_margin(step: float, reach: int) -> None:
+    """Two voxels of 3 mm are 6 mm; a spacing that a header rounds up is the one that was meant."""
+    inside = np.zeros((30, 1, 1), bool)
+    inside[15] = True
+    found = reliability(np.zeros(inside.shape, np.float32), inside, (step, step, step))
+    assert sum(found.voxels) == 1 + 2 * reach
 
 
 def test_more_background_changes_nothing() -> None:

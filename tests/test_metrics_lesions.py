@@ -210,7 +210,7 @@ def test_rows_tell_size_and_place_on_the_grid() -> None:
     reference[1:3, 2:6, 3] = True
     prediction[7, 6:8, 5] = True
     grid = Grid((30, 40, 50), np.diag([1.0, 2.0, 3.0, 1.0]))
-    missed, stray = match_lesions(prediction, reference, grid, ONCE, worst=WORST, start=(10, 20, 30)).lesions
+    missed, stray = match_lesions(prediction, reference, grid, ONCE, worst=WORST).shift((10, 20, 30)).lesions
     assert (missed.kind, missed.voxels, missed.volume) == (MISSED, 8, pytest.approx(0.048))
     assert missed.box == Box((11, 22, 33), (13, 26, 34))
     assert missed.centre == (11.5, 23.5, 33.0)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gliamap.metrics.nearest import nearest
 
-SPACINGS = [(1.0, 1.0, 1.0), (0.5, 1.25, 6.0), (7.0, 0.3, 0.9)]
+SPACINGS = [(1.0, 1.0, 1.0), (0.3, 0.3, 0.3), (0.5, 1.25, 6.0), (7.0, 0.3, 0.9)]
 
 
 def every(source: NDArray[np.intp], target: NDArray[np.intp], spacing: tuple[float, ...]) -> NDArray[np.float64]:
@@ -50,3 +50,15 @@ def test_how_far_is_looked_up_changes_nothing(reach: int, monkeypatch: pytest.Mo
     usual = nearest(source, target, (0.7, 1.0, 2.5))
     monkeypatch.setattr("gliamap.metrics.nearest._REACH", reach)
     np.testing.assert_allclose(nearest(source, target, (0.7, 1.0, 2.5)), usual, rtol=1e-12)
+
+
+@given(places, places, st.sampled_from(SPACINGS))
+def test_searched_or_transformed_is_the_same(
+    source: NDArray[np.intp], target: NDArray[np.intp], spacing: tuple[float, float, float]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gliamap.metrics.nearest._MANY", 0)
+        patch.setattr("gliamap.metrics.nearest._REACH", 0)
+        for axes in (2, 3):
+            near = nearest(source[:, :axes], target[:, :axes], spacing[:axes])
+            np.testing.assert_allclose(near, every(source[:, :axes], target[:, :axes], spacing[:axes]), rtol=1e-12)

@@ -18,14 +18,14 @@ from gliamap.metrics.lesions import LesionKind
 from gliamap.report.evaluation_boxes import draw_boxes
 from gliamap.report.evaluation_figures import BOXES, draw_figures, volumes_of
 from gliamap.report.evaluation_lesions import draw_lesions
-from gliamap.report.evaluation_page import LISTED, draw_page
+from gliamap.report.evaluation_page import draw_page
 from gliamap.report.evaluation_paired import draw_paired
 from gliamap.report.evaluation_reliability import draw_reliability
 from gliamap.report.evaluation_strata import draw_strata
 from gliamap.report.evaluation_volumes import draw_volumes
 from gliamap.report.evaluation_words import DEFINITIONS
 from gliamap.scoring.estimate import estimate
-from gliamap.scoring.evaluation import Evaluation
+from gliamap.scoring.evaluation import LISTED, Evaluation
 from gliamap.scoring.figure_names import NAMES
 from gliamap.scoring.paired import compare_paired
 from gliamap.scoring.protocols import LEGACY, PROTOCOLS
@@ -194,6 +194,23 @@ def test_better_and_worse_have_their_colours() -> None:
     shown = pixels(figures()["paired-WT"]).reshape(-1, 3)
     for colour in ((0x0B, 0x6A, 0xA2), (0xB3, 0x5C, 0x00)):
         assert (shown == colour).all(axis=1).sum() > 100
+
+
+def test_words_hide_no_bar() -> None:
+    """Bars rise from the left to the right: what is better is told of above on the left, what is worse on the right."""
+    found = compare_paired([scores.case(f"p{n}", WT=n / 20) for n in range(21)],
+                            [scores.case(f"p{n}", WT=0.5) for n in range(21)]).regions[WT]["dice"]  # fmt: skip
+    shown = pixels(draw_paired(WT, found))
+    half = shown.shape[1] // 2
+    assert (shown == pixels(draw_paired(WT, replace(found, losses=0))))[:, :half].all()
+    assert (shown == pixels(draw_paired(WT, replace(found, wins=0))))[:, half:].all()
+
+
+def test_calibration_says_of_how_many_cases_it_is() -> None:
+    some = [*everything().cases[:3], scores.case("q/1", WT=0.5, ET=0.5)]
+    text = Reader(drawn(evaluation(some))).text
+    assert "of the region, of 3 of 4 cases together" in text and "Calibration is that of 3 of 4 cases" in text
+    assert "(3 of 4)" in text and '</span> <span class="whole">(3 of 4)</span></td>' in drawn(evaluation(some))
 
 
 def test_the_page_shows_every_part() -> None:

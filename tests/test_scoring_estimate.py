@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
-from gliamap.scoring.estimate import DRAWS, ENOUGH, differences, estimate, interval, matched, patient_means
+from gliamap.scoring.estimate import ENOUGH, differences, estimate, interval, matched, patient_means
 from scores import case
 
 VALUES = st.lists(st.floats(-1000, 1000), min_size=2, max_size=12)
@@ -80,7 +80,17 @@ def test_the_interval_stays_within_the_values_and_moves_with_them(values: list[f
 
 def test_equal_values_leave_no_doubt() -> None:
     assert limits([0.1] * 7) == (0.1, 0.1)
-    assert DRAWS >= 2000
+
+
+def test_the_limits_of_few_patients_hardly_depend_on_the_seed() -> None:
+    lows, highs = zip(*(limits([0.2, 0.5, 0.7, 0.8, 0.9, 0.95], seed) for seed in range(20)), strict=True)
+    assert np.ptp(lows) <= 0.03 and np.ptp(highs) <= 0.01
+
+
+def test_the_interval_of_a_great_many_patients_is_student_s() -> None:
+    """More than all resamples are kept for."""
+    values = ndtr_inverse(20_000)
+    assert limits(values) == pytest.approx(np.array([-1.96, 1.96]) / np.sqrt(20_000), rel=0.15)
 
 
 def test_cases_are_matched_by_patient_and_id_in_our_order() -> None:

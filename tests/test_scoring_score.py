@@ -74,6 +74,25 @@ def test_lesions_are_told_in_places_of_the_grid() -> None:
     assert [lesion.box for lesion in found.lesions] == [Box((4, 5, 3), (10, 10, 8)), Box((18, 0, 0), (20, 1, 1))]
 
 
+def test_shares_of_no_lesion_have_no_value() -> None:
+    def shares(prediction: LabelMap, reference: LabelMap) -> tuple[float | None, ...]:
+        found = score_case(prediction, reference, GRID, [Region.ET], protocol=GLI).regions[Region.ET]
+        return found.lesion_recall, found.lesion_precision, found.lesion_f1
+
+    small = np.zeros(GRID.shape, np.uint8)
+    small[17:20, 0:2, 0] = Tissue.ET  # 6 mm³, and not one lesion with the reference
+    assert shares(PREDICTION, NOTHING) == shares(PREDICTION, small) == (None, 0, 0)
+    assert shares(NOTHING, NOTHING) == shares(small, small) == shares(NOTHING, small) == (None, None, 1)
+    assert shares(NOTHING, REFERENCE) == shares(small, REFERENCE | small) == (0, None, 0)
+    assert shares(PREDICTION, REFERENCE) == (1, 1, 1)
+
+
+NOT_PREDICTED = (
+    *("predicted_volume", "volume_difference", "volume_difference_percent"),
+    *("lesion_fp", "false_positive_volume"),
+)
+
+
 @pytest.mark.parametrize("reference", [REFERENCE, NOTHING], ids=["tumour", "no tumour"])
 def test_a_missing_prediction_has_the_worst_of_every_figure(reference: LabelMap) -> None:
     score = score_missing(reference, GRID, tuple(Region), protocol=GLI)
@@ -82,7 +101,7 @@ def test_a_missing_prediction_has_the_worst_of_every_figure(reference: LabelMap)
     for found in score.regions.values():
         for name in FIGURES:
             value = getattr(found, name)
-            if name in ("predicted_volume", "volume_difference", "volume_difference_percent", "false_positive_volume"):
+            if name in NOT_PREDICTED or (name == "lesion_recall" and not lesions):
                 assert value is None, name
             elif name.startswith(("hd", "assd", "lesion_hd95")):
                 assert value == 374, name

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gliamap.metrics.lesions import LesionKind
 from gliamap.metrics.overlap import Counts
-from gliamap.scoring.evaluation import Evaluation
+from gliamap.scoring.evaluation import LISTED, Evaluation
 from gliamap.scoring.evaluation_markdown import markdown_of
 from gliamap.scoring.paired import compare_paired
 from gliamap.scoring.paired_table import MAIN, changed_table, paired_tables, paired_words
@@ -41,13 +43,53 @@ def test_the_main_table_by_eye() -> None:
     )
 
 
+def test_a_mean_of_some_cases_says_of_how_many() -> None:
+    """In the main table, in strata, in a comparison; a table without such a mean says nothing of it."""
+    sizes = [region(0.5, volume_difference=None if n < 2 else 1.0, reference_volume=float(n)) for n in range(6)]
+    cases = [case(f"{n}", WT=one) for n, one in enumerate(sizes)]
+    (main,) = summary_tables(summarise(cases))
+    assert main.title == "6 patients, 6 cases; (n of N): the n of N cases that have a value"
+    assert main.rows[0][1::3] == ("0.500 [0.500, 0.500]", "+1.0 [+1.0, +1.0] (4 of 6)")
+    strata = strata_table(strata_of([*cases[1:], case("7", WT=sizes[5])]), "mm")
+    assert strata.title.startswith("Strata; (n of N)")
+    assert [row[-1] for row in strata.rows] == ["+1.0 (1 of 2)", "+1.0 [+1.0, +1.0]", "+1.0 [+1.0, +1.0]"]
+    assert ";" not in next(table.title for table in further_tables(summarise(cases)))
+    recall = [case("a", WT=region(lesion_recall=1.0)), case("b", WT=region(lesion_recall=None))]
+    (*_, table) = paired_tables(compare_paired(recall, recall))
+    assert table.title.startswith("Lesion recall: ours against the other; (n of N)")
+    assert table.rows[0][3] == "+0.000 (1 of 2)"
+
+
 def test_the_words_tell_what_weakens_the_figures() -> None:
     def said(count: int, *, missing: bool = False) -> str:
         return " ".join(words_of(summarise([case(f"{n}", missing=missing, WT=1.0) for n in range(count)])))
 
     assert "WT: whole tumour" in said(9) and "too narrow" not in said(6) + said(1)
     assert "fewer than 6 patients the intervals are too narrow" in said(5)
-    assert "5 cases without a prediction, at the worst" in said(5, missing=True)
+    missing = said(5, missing=True)
+    assert "5 cases without a prediction, at the worst of every figure that has one. Predicted volumes, v" in missing
+    assert "lesions" not in missing and "Calibration" not in said(9)
+
+
+def test_the_words_tell_what_is_of_some_cases_only(summary: Summary) -> None:
+    assert "are missed: that lowers pooled recall" in words_of(replace(summary, missing=1))[-1]
+    some = [case(f"{n}", WT=region(brier=0.1 if n < 2 else None, reference_volume=float(n))) for n in range(8)]
+    said = words_of(summarise(some))
+    assert "Calibration is that of 2 of 8 cases: the others have no value." in said
+    assert "With fewer than 6 patients, as behind some figures, the intervals are too narrow." in said
+    sized = [case(f"{n}", WT=region(reference_volume=float(n))) for n in range(12)]
+    assert not any("too narrow" in line for line in words_of(summarise(sized)))
+    few = "With fewer than 6 patients, as behind some strata, the intervals are too narrow."
+    assert few in words_of(summarise(sized), strata_of(sized))
+
+
+def test_pooled_shares_of_no_lesion_have_no_value() -> None:
+    (pooled,) = (
+        table
+        for table in further_tables(summarise([case("a", WT=region(lesion_dice=1.0))]))
+        if table.title == "Lesions of all cases"
+    )
+    assert pooled.rows == (("WT", "0", "0", "0", "-", "-", "1.000"),)
 
 
 def test_lesions_have_tables_of_their_own(summary: Summary) -> None:
@@ -136,5 +178,7 @@ def test_markdown_holds_every_part() -> None:
     ]
     for part in ("labels brats2021. References: data, labels brats2023-gli.", "**Lesion by lesion**", "**Strata**"):
         assert part in text
+    many = markdown_of(replace(found, missing=tuple(f"c{n}" for n in range(LISTED + 2))))
+    assert f"- c{LISTED - 1}\n" in many and f"- c{LISTED}\n" not in many and "- and 2 more, named in scores" in many
     plain = Evaluation(tuple(ours), summarise(ours), (), (), ("brats2021",), ("brats2021",))
     assert f"Protocol: {LEGACY.name}" in markdown_of(plain) and "## Notes" not in markdown_of(plain)

@@ -105,10 +105,11 @@ def test_folds_by_eye(folder: Path) -> None:
 
 def test_grid_by_eye(folder: Path) -> None:
     grid = {"head": ["Patch", "Seconds"], "rows": [["64", 0.25], ["128", None]], "note": "Medians"}
-    (folder / "grid.json").write_text(json.dumps(grid | {"commit": "0123456789abcdef", "machine": "2 cores"}))
+    made = {"commit": "0123456789abcdef+changes", "machine": "2 cores"}
+    (folder / "grid.json").write_text(json.dumps(grid | made))
     rows = table("grid grid", folder)
     assert rows[2:4] == ["| 64 | 0.25 |", "| 128 | - |"]
-    assert rows[-1] == "Medians. Commit `0123456789` on 2 cores."
+    assert rows[-1] == "Medians. Commit `0123456789+changes` on 2 cores."
     assert table("grid nowhere", folder)[2] == "| not run | not run |"
 
 

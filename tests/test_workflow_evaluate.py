@@ -91,6 +91,36 @@ def test_existing_scores_are_kept_unless_told_otherwise(references: Path, tmp_pa
         evaluate(predictions, references, out=out / "scores.csv", options=EvaluateOptions(overwrite=True))
 
 
+def test_nothing_of_an_earlier_evaluation_stays(
+    references: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gliamap.workflows.evaluate_files.draw_figures", lambda _found: {})
+    predictions, out = predict(references, tmp_path / "p"), tmp_path / "out"
+    evaluate(predictions, references, out=out, options=EvaluateOptions(protocol="brats2023-gli", against=predictions))
+    assert (out / "lesions.csv").is_file() and (out / "other.csv").is_file()
+    pictures = ("gallery.png", "BraTS2021_00000_comparison.png", "figures/paired-WT.png")
+    for name in (*pictures, "notes.txt", "model_comparison.png"):
+        (out / name).parent.mkdir(exist_ok=True)
+        (out / name).write_bytes(b"earlier")
+    evaluate(predictions, references, out=out, options=EvaluateOptions(overwrite=True))
+    left = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    anew = {"patients.csv", "scores.csv", "scores.html", "scores.json", "scores.md"}
+    assert left == anew | {"notes.txt", "model_comparison.png"}
+
+
+def test_figures_that_no_evaluation_left_are_not_touched(references: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "figures" / "mine.png"
+    mine.parent.mkdir()
+    mine.write_bytes(b"mine")
+    evaluate(predict(references, tmp_path / "p"), references, out=tmp_path)
+    assert mine.is_file() and (tmp_path / "figures" / "dice.png").is_file()
+
+
+def test_pictures_need_a_folder(references: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--out"):
+        evaluate(predict(references, tmp_path / "p"), references, options=EvaluateOptions(pictures=1))
+
+
 def test_a_missing_prediction_scores_worst_and_is_listed(references: Path, tmp_path: Path) -> None:
     predictions = predict(references, tmp_path / "p")
     (predictions / "BraTS2021_00001.nii.gz").unlink()
@@ -109,7 +139,21 @@ def test_surplus_predictions_are_listed_and_pictures_are_not(references: Path, t
         (predictions / name).write_bytes(first.read_bytes())
     (predictions / "BraTS2021_00000_mosaic.png").write_bytes(b"")
     (predictions / "logs").mkdir()
-    assert evaluate(predictions, references).surplus == ("stranger",)
+    write_mask(predictions / "BraTS2021_00000_visit2.nii.gz", read_mask_file(first)[0].astype(np.uint8), first)
+    (predictions / "BraTS2021_00001-old").mkdir()
+    (predictions / "BraTS2021_00001-old" / "BraTS2021_00001-old.nii.gz").write_bytes(first.read_bytes())
+    surplus = evaluate(predictions, references).surplus
+    assert surplus == ("BraTS2021_00000_visit2", "BraTS2021_00001-old", "stranger")
+
+
+@pytest.mark.parametrize("other", ["{}-seg.nii.gz", "{}.nii", "{0}/{0}.nii.gz"])
+def test_two_predictions_of_a_case_are_refused(references: Path, tmp_path: Path, other: str) -> None:
+    predictions = predict(references, tmp_path / "p")
+    second = predictions / other.format("BraTS2021_00001")
+    write_mask(second, np.zeros(make.SHAPES[make.KINDS[1]], np.uint8), mask_of(references, 1))
+    with pytest.raises(FileError, match=r"case BraTS2021_00001.*BraTS2021_00001\.nii\.gz") as error:
+        evaluate(predictions, references)
+    assert error.value.found == f"BraTS2021_00001.nii.gz, {second.relative_to(predictions)}"
 
 
 def test_the_sidecar_says_the_convention(references: Path, tmp_path: Path) -> None:
@@ -140,6 +184,22 @@ def test_only_what_both_sides_can_tell_is_scored(references: Path, tmp_path: Pat
     assert found.summary.regions[Region.WT].figures["dice"].mean == 1
     assert found.summary.mean_iou.mean is None
     assert "classes are not scored" in found.notes[0]
+    everyone = "BraTS2021_00000, BraTS2021_00001, BraTS2021_00002"
+    assert found.notes[1:] == (f"not scored: TC and ET, because the predictions of {everyone} have the labels binary",)
+
+
+def test_regions_that_a_stray_convention_costs_are_named(references: Path, tmp_path: Path) -> None:
+    predictions = predict(references, tmp_path / "p")
+    truth = read_mask_file(mask_of(references, 1))[0] > 0
+    write_mask(predictions / "BraTS2021_00001.nii.gz", truth.astype(np.uint8), mask_of(references, 1))
+    (predictions / "BraTS2021_00001.json").write_text('{"label_convention": "binary"}')
+    found = evaluate(predictions, references)
+    assert list(found.summary.regions) == [Region.WT]
+    assert found.notes[-1] == (
+        "not scored: TC and ET, because the predictions of BraTS2021_00001 have the labels binary"
+    )
+    (other,) = evaluate(predictions, references, options=EvaluateOptions(cases=("BraTS2021_00000",))).cases
+    assert list(other.score.regions) == list(Region)  # it does not count where it is not scored
 
 
 def test_another_grid_is_an_error_that_names_both(references: Path, tmp_path: Path) -> None:
@@ -281,7 +341,7 @@ def test_two_folders_against_each_other(references: Path, tmp_path: Path) -> Non
     assert str(tmp_path) not in json.dumps(data)
 
 
-def test_only_what_all_three_sides_can_tell_is_compared(references: Path, tmp_path: Path) -> None:
+def test_what_the_other_side_cannot_tell_stays_in_our_tables(references: Path, tmp_path: Path) -> None:
     ours, theirs = predict(references, tmp_path / "ours"), tmp_path / "theirs"
     for number in range(3):
         case_id = f"BraTS2021_{number:05d}"
@@ -289,7 +349,11 @@ def test_only_what_all_three_sides_can_tell_is_compared(references: Path, tmp_pa
         write_mask(theirs / f"{case_id}.nii.gz", whole.astype(np.uint8), mask_of(references, number))
         (theirs / f"{case_id}.json").write_text('{"label_convention": "binary"}')
     found = evaluate(ours, references, options=EvaluateOptions(against=theirs))
-    assert list(found.summary.regions) == [Region.WT] and found.summary.mean_iou.mean is None
+    assert found.summary == evaluate(ours, references).summary and list(found.summary.regions) == list(Region)
+    assert found.paired is not None and list(found.paired.regions) == [Region.WT]
+    assert [note for note in found.notes if note.startswith("theirs: not scored: TC and ET, because")]
+    back = evaluate(theirs, references, options=EvaluateOptions(against=ours))
+    assert list(back.summary.regions) == [Region.WT] and not any(note.startswith("ours: ") for note in back.notes)
 
 
 def test_a_protocol_scores_lesions(references: Path, tmp_path: Path) -> None:

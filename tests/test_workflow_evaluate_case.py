@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 import make
 from gliamap.errors import FileError, GridError, LabelError
-from gliamap.io.cases import write_mask
+from gliamap.io.cases import write_mask, write_probabilities
 from gliamap.labels import from_tissue, get_convention
 from gliamap.workflows import evaluate_case
 from gliamap.workflows.evaluate import EvaluateOptions, evaluate
@@ -137,6 +138,43 @@ def test_what_was_kept_may_be_damaged(
     assert counting.done == IDS + IDS
 
 
+@pytest.mark.parametrize("wrong", ["regions", "case_id"])
+def test_what_was_kept_of_something_else_does_not_count(
+    predictions: Path, references: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    out = tmp_path / "out"
+    interrupted(predictions, references, out, monkeypatch)
+    for path in (out / KEPT).iterdir():
+        kept = json.loads(path.read_text())
+        if wrong == "regions":
+            del kept["case"]["score"]["regions"]["ET"]
+        else:
+            kept["case"]["case_id"] = "somebody"
+        path.write_text(json.dumps(kept))
+    counting = Counting(monkeypatch)
+    assert score(predictions, references, out) == score(predictions, references, tmp_path / "anew")
+    assert counting.done == IDS + IDS
+
+
+def test_scores_of_an_earlier_meaning_do_not_count(
+    predictions: Path, references: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(predictions, references, tmp_path / "out", monkeypatch)
+    monkeypatch.setattr(evaluate_case, "_MEANING", evaluate_case._MEANING + 1)
+    counting = Counting(monkeypatch)
+    score(predictions, references, tmp_path / "out")
+    assert counting.done == IDS
+
+
+def test_only_what_was_kept_is_removed(predictions: Path, references: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "out" / KEPT
+    kept.mkdir(parents=True)
+    for name in ("mine.json", f"{'0' * 64}.json", f"{'0' * 64}.txt"):
+        (kept / name).write_text("1")
+    score(predictions, references, tmp_path / "out")
+    assert {path.name for path in kept.iterdir()} == {"mine.json", f"{'0' * 64}.txt"}
+
+
 def test_errors_come_whole_out_of_other_processes(predictions: Path, references: Path, tmp_path: Path) -> None:
     values = np.full(make.SHAPES["oblique"], 7, np.uint8)
     write_mask(predictions / f"{IDS[2]}.nii.gz", values, references / IDS[2] / f"{IDS[2]}_seg.nii.gz")
@@ -163,5 +201,21 @@ def test_all_other_grids_are_told_before_any_case_is_scored(
     for number in (1, 2):
         (predictions / f"{IDS[number]}.nii.gz").write_bytes((predictions / f"{IDS[0]}.nii.gz").read_bytes())
     with pytest.raises(GridError, match=rf"{IDS[1]}\.nii\.gz does not lie .* 1 other prediction does not either"):
+        score(predictions, references, tmp_path / "out")
+    assert counting.done == [] and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("wrong", ["channels", "grid"])
+def test_wrong_probabilities_are_told_before_any_case_is_scored(
+    predictions: Path, references: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    counting = Counting(monkeypatch)
+    of = 1 if wrong == "channels" else 2
+    probs = np.zeros((1, *make.SHAPES[make.KINDS[of]]), np.float32)
+    truth = references / IDS[of] / f"{IDS[of]}_seg.nii.gz"
+    write_probabilities(predictions / f"{IDS[1]}_probabilities.nii.gz", probs, truth)
+    named = ["WT", "TC"] if wrong == "channels" else ["WT"]
+    (predictions / f"{IDS[1]}.json").write_text(json.dumps({"probability_channels": named}))
+    with pytest.raises(FileError if wrong == "channels" else GridError, match=rf"{IDS[1]}_probabilities.* does not"):
         score(predictions, references, tmp_path / "out")
     assert counting.done == [] and not (tmp_path / "out").exists()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -66,11 +67,8 @@ def test_a_script_without_a_guard_is_told_so(tmp_path: Path) -> None:
     assert "__main__" in done.stdout
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("wait_s", [0.0, 0.03, 0.08, 0.15, 0.5, 2.0])
-def test_ctrl_c_ends_everything_at_once_and_quietly(tmp_path: Path, wait_s: float) -> None:
-    """The signal goes to the whole group, as a terminal sends it, also while the processes still start."""
-    script = tmp_path / "script.py"
+def start_sleepers(script: Path) -> subprocess.Popen[str]:
+    """A program of two processes that sleep for a minute, in a group of its own. It says ``go`` when it begins."""
     script.write_text(
         textwrap.dedent("""
             import time
@@ -85,7 +83,7 @@ def test_ctrl_c_ends_everything_at_once_and_quietly(tmp_path: Path, wait_s: floa
         """)
     )
     with listening_to_ctrl_c():
-        running = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, script],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -93,6 +91,13 @@ def test_ctrl_c_ends_everything_at_once_and_quietly(tmp_path: Path, wait_s: floa
             start_new_session=True,
             env=os.environ | {"PYTHONPATH": str(Path(gliamap.__file__).parents[1])},
         )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wait_s", [0.0, 0.03, 0.08, 0.15, 0.5, 2.0])
+def test_ctrl_c_ends_everything_at_once_and_quietly(tmp_path: Path, wait_s: float) -> None:
+    """The signal goes to the whole group, as a terminal sends it, also while the processes still start."""
+    running = start_sleepers(tmp_path / "script.py")
     assert running.stdout is not None
     assert running.stdout.readline() == "go\n"
     time.sleep(wait_s)
@@ -101,3 +106,20 @@ def test_ctrl_c_ends_everything_at_once_and_quietly(tmp_path: Path, wait_s: floa
     out, err = running.communicate(timeout=30)
     assert (out, err) == ("stopped\n", "")
     assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("wait_s", [0.1, 2.0])
+def test_no_process_outlives_the_first_one(tmp_path: Path, number: signal.Signals, wait_s: float) -> None:
+    """The signal goes to the first one alone, as ``kill`` and batch systems send it."""
+    running = start_sleepers(tmp_path / "script.py")
+    assert running.stdout is not None
+    assert running.stdout.readline() == "go\n"
+    time.sleep(wait_s)
+    running.send_signal(number)
+    try:
+        running.communicate(timeout=20)  # returns when nobody holds its output any more
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
+    assert running.returncode == -number

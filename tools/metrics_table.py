@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from gliamap.comparison.as_markdown import short_commits
 from gliamap.scoring.text_table import NOT_RUN, NOTHING, TextTable, as_markdown
 
 COLUMNS = {
@@ -29,5 +30,5 @@ def metrics_table(loaded: Sequence[tuple[str, Any]]) -> str:
             seconds = (row["seconds"][column] for column in COLUMNS)
             cells = (NOTHING if value is None else f"{value:.3g}" for value in seconds)
             rows.append((row["pair"], str(row["regions"]), *cells))
-        foot += f"\nCommit `{result['commit'][:10]}` on {result['machine']}.\n"
+        foot += f"\nCommit {short_commits(result['commit'])} on {result['machine']}.\n"
     return as_markdown(TextTable("", ("Pair", "Regions", *COLUMNS.values()), tuple(rows))) + foot

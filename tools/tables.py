@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from comparison_tables import compare_table, matrix_table, networks_tables
+from gliamap.comparison.as_markdown import short_commits
 from gliamap.scoring.estimate import Estimate, estimate_cell
 from gliamap.scoring.text_table import NOT_RUN, NOTHING, TextTable, as_markdown
 from metrics_table import metrics_table
@@ -147,7 +148,7 @@ def runs_table(loaded: Loaded) -> str:
             [
                 run.get("title", name),
                 f"`{run['command']}`",
-                f"`{run['commit'][:10]}`",
+                short_commits(run["commit"]),
                 str(run["seed"]),
                 str(run["steps"]),
                 f"{run['wall_seconds'] / 60:.0f}",
@@ -188,7 +189,7 @@ def bench_table(loaded: Loaded) -> str:
         rows += [
             [f["title"], NOT_RUN if f["value"] is None else f"{f['value']:g} {f['unit']}"] for f in result["figures"]
         ]
-        foot.append(f"Commit `{result['commit'][:10]}` on {result['machine']}.\n")
+        foot.append(f"Commit {short_commits(result['commit'])} on {result['machine']}.\n")
     return markdown(["What", "Measured"], rows) + "".join("\n" + line for line in foot)
 
 
@@ -209,7 +210,7 @@ def detection_table(loaded: Loaded) -> str:
             ]
             for f in result["figures"]
         ]
-        foot.append(f"Commit `{result['commit'][:10]}` on {result['machine']}.\n")
+        foot.append(f"Commit {short_commits(result['commit'])} on {result['machine']}.\n")
     return markdown(head, rows) + "".join("\n" + line for line in foot)
 
 
@@ -240,7 +241,7 @@ def _modalities_of(name: str, result: Result | None) -> str:
     foot = (
         f"Dice, mean over {result['patients']} patients ({result['cases']} cases) [95 % interval]; trained without and "
         f"with leaving modalities out of {', '.join(f'{share:.0%}' for share in dropped)} of the patches, "
-        f"{' or '.join(map(str, steps))} steps. Commit `{result['commit'][:10]}` on {result['machine']}, "
+        f"{' or '.join(map(str, steps))} steps. Commit {short_commits(result['commit'])} on {result['machine']}, "
         f"{result['device']}.\n"
     )
     return markdown(head, rows) + "\n" + foot
@@ -261,7 +262,8 @@ def processes_table(loaded: Loaded) -> str:
         foot.append(
             f"The killed process: the second of two, after {killed['steps_done']} of {result['steps']} steps; all was "
             f"over after {killed['seconds_until_all_stopped']:.0f} s with exit code {killed['exit_code']}, and "
-            f"{killed['steps_saved']} steps were saved. Commit `{result['commit'][:10]}` on {result['machine']}.\n"
+            f"{killed['steps_saved']} steps were saved. "
+            f"Commit {short_commits(result['commit'])} on {result['machine']}.\n"
         )
     return markdown(head, rows) + "".join("\n" + line for line in foot)
 
@@ -278,7 +280,7 @@ def _grid_of(name: str, result: Result | None) -> str:
         [NOTHING if cell is None else f"{cell:g}" if isinstance(cell, float) else str(cell) for cell in row]
         for row in result["rows"]
     ]
-    foot = f"{result['note']}. Commit `{result['commit'][:10]}` on {result['machine']}.\n"
+    foot = f"{result['note']}. Commit {short_commits(result['commit'])} on {result['machine']}.\n"
     return markdown(result["head"], shown) + "\n" + foot
 
 
@@ -336,7 +338,7 @@ _FURTHER = ("mean_iou", "accuracy")
 
 def commits_of(result: Result) -> str:
     """The commits that a result was made with."""
-    return "commit " + ", ".join(f"`{commit[:10]}`" for commit in result["commit"].split())
+    return "commit " + short_commits(result["commit"])
 
 
 KINDS: dict[str, Callable[[Loaded], str]] = {

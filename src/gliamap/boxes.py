@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
 
@@ -77,14 +77,6 @@ def bounding_box(mask: NDArray[np.bool_]) -> Box | None:
         start.append(int(line[0]))
         stop.append(int(line[-1]) + 1)
     return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
-
-
-def enclosing_box(boxes: Sequence[Box]) -> Box:
-    """The smallest box that holds all of ``boxes``; at least one is needed."""
-    return Box(
-        _triple(min(starts) for starts in zip(*[box.start for box in boxes], strict=True)),
-        _triple(max(stops) for stops in zip(*[box.stop for box in boxes], strict=True)),
-    )
 
 
 def read_padded(array: NDArray[np.generic], box: Box, fill: float = 0) -> NDArray[np.generic]:

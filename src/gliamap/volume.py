@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from gliamap.boxes import Shape
 
 Unit = Literal["mm", "px"]
+"""That of distances."""
 
 GRID_TOLERANCE_MM = 1e-2
 """Two affines are the same grid where no corner voxel moves by more than this."""
@@ -56,6 +57,11 @@ class Grid:
         spacing = "x".join(f"{s:.4g}" for s in self.spacing)
         origin = ", ".join(f"{v:.1f}" for v in self.affine[:3, 3])
         return f"{shape} voxels of {spacing} {self.unit}, origin ({origin})"
+
+
+def volume_unit(unit: Unit) -> Literal["mL", "px"]:
+    """The unit of volumes where distances are in ``unit``."""
+    return "px" if unit == "px" else "mL"
 
 
 def corners_apart(a: Grid, b: Grid) -> float:

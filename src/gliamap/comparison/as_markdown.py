@@ -20,8 +20,13 @@ def markdown_of(comparison: Comparison) -> str:
 
 def origin_of(comparison: Comparison) -> str:
     """By which commits it was made, and where: a line."""
-    commits = ", ".join(f"`{commit[:10]}`" for commit in comparison.commit.split())
-    return f"Commit {commits} on {comparison.machine}.\n"
+    return f"Commit {short_commits(comparison.commit)} on {comparison.machine}.\n"
+
+
+def short_commits(commits: str) -> str:
+    """Commits with blanks between, each by its first ten characters; that there were changes beside stays visible."""
+    parts = (commit.partition("+") for commit in commits.split())
+    return ", ".join(f"`{name[:10]}{sign}{changes}`" for name, sign, changes in parts)
 
 
 def own_markdown(comparison: Comparison) -> str:

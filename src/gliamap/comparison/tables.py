@@ -12,7 +12,7 @@ from gliamap.comparison.nouns import COMPARED, ArmResult, ComparedData, Comparis
 from gliamap.labels import REGION_NAMES, Region
 from gliamap.scoring.estimate import ENOUGH, Estimate, estimate_cell
 from gliamap.scoring.text_table import NOT_RUN, NOTHING, TextTable
-from gliamap.volume import Unit
+from gliamap.volume import Unit, volume_unit
 
 _TOLD = ("higher", "lower", "not told apart")
 _MANY = 5  # differences, from which on the chance that one of them is told apart by luck is worth a line
@@ -183,8 +183,11 @@ def _seeds(seeds: Sequence[int], arms: Sequence[ArmResult], regions: Sequence[Re
 
 
 def _others(unit: Unit, arms: Sequence[ArmResult], regions: Sequence[Region]) -> TextTable:
-    volume = "px" if unit == "px" else "mL"
-    titles = {"hd95": f"HD95, {unit}", "surface_dice": "Surface Dice", "volume_difference": f"Volume error, {volume}"}
+    titles = {
+        "hd95": f"HD95, {unit}",
+        "surface_dice": "Surface Dice",
+        "volume_difference": f"Volume error, {volume_unit(unit)}",
+    }
     names = [name for name in COMPARED if name in titles]
 
     def row(arm: ArmResult, region: Region) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ would drown every difference between two models, the more the larger the grid is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliamap.boxes import bounding_box
+from gliamap.metrics.surface import ROUNDING
 
 BINS = 15
 """Bins of equal width that probabilities are sorted into (as in Guo et al. 2017)."""
@@ -59,7 +61,7 @@ def reliability(
     box = bounding_box(core)
     if box is None:
         return Reliability((0,) * BINS, (0,) * BINS, (0.0,) * BINS, 0.0)
-    steps = [round(MARGIN / step) for step in spacing]
+    steps = [math.floor(MARGIN * (1 + ROUNDING) / step) for step in spacing]
     around = box.grow(max(steps), core.shape).slices
     near = _grown(core[around], steps)
     said, inside = probabilities[around][near].astype(np.float64), reference[around][near]

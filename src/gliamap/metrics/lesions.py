@@ -21,10 +21,10 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from gliamap.boxes import Box, Shape, bounding_box, enclosing_box
+from gliamap.boxes import Box, Shape, bounding_box
 from gliamap.components import Component, describe_components, find_components, label_components
 from gliamap.metrics.overlap import Counts, dice
-from gliamap.metrics.surface import ROUNDING, hd95, surface_distances
+from gliamap.metrics.surface import ROUNDING, Surface, find_surface, hd95, measure
 from gliamap.metrics.undefined import hd95_when_undefined, overlap_when_undefined
 from gliamap.volume import Grid
 
@@ -86,7 +86,7 @@ class LesionMatch:
         """Lesions found, false positives and lesions missed, counted as voxels are elsewhere; no true negatives.
 
         Recall, precision and F1 of lesions are then :func:`~gliamap.metrics.overlap.sensitivity`, ``precision`` and
-        ``dice`` of these, their rule for 0/0 included.
+        ``dice`` of these; where that is 0/0, see :mod:`gliamap.metrics.undefined`.
         """
         kinds = LesionKind.FOUND, LesionKind.FALSE_POSITIVE, LesionKind.MISSED
         found, false_positives, missed = (len(self.of(kind)) for kind in kinds)
@@ -113,6 +113,10 @@ class LesionMatch:
         """Volume of the false positives, in mL (pixels for an image without spacing)."""
         return math.fsum(lesion.volume for lesion in self.of(LesionKind.FALSE_POSITIVE))
 
+    def shift(self, by: Shape) -> LesionMatch:
+        """The same match where places were counted from the voxel ``by``."""
+        return LesionMatch(tuple(_moved(lesion, by) for lesion in self.lesions))
+
     def _counted(self) -> list[Lesion]:
         return [lesion for lesion in self.lesions if lesion.kind != LesionKind.TOO_SMALL]
 
@@ -124,12 +128,12 @@ def match_lesions(
     rule: LesionRule,
     *,
     worst: float,
-    start: Shape = (0, 0, 0),
+    whole: float | None = None,
 ) -> LesionMatch:
     """Match the lesions of two ``(X, Y, Z)`` masks of one region by ``rule``.
 
-    The masks are the part of ``grid`` that begins at ``start``; it must hold both whole. ``worst`` is the HD95 of a
-    missed lesion and of a false positive, in the unit of the grid.
+    The masks are a part of ``grid`` that holds both whole. ``worst`` is the HD95 of a missed lesion and of a false
+    positive, in the unit of the grid; ``whole`` that of the two masks, if known: often it is also that of a lesion.
     """
     if prediction.shape != reference.shape:
         raise ValueError(f"prediction {prediction.shape} and reference {reference.shape} must have one shape")
@@ -141,15 +145,15 @@ def match_lesions(
     x, y, z = prediction.shape
     around = around.grow(1, (x, y, z))
     both = _overlay(prediction[around.slices], reference[around.slices], rule.dilation)
-    rows = [_score(both, lesion, grid, rule, worst) for lesion in both.lesions]
+    hd95s = _lesion_hd95s(both, grid, worst, whole)
+    rows = [_score(both, lesion, grid, rule, hd95s[lesion.number]) for lesion in both.lesions]
     matched = {rank for ranks in both.matches.values() for rank in ranks}
     rows += [
         _row(part, grid, LesionKind.FALSE_POSITIVE, (dice(Counts(0, part.voxels, 0, 0)), worst), (rank,))
         for rank, part in enumerate(both.components, 1)
         if rank not in matched
     ]
-    corner = around.shift(start).start
-    return LesionMatch(tuple(_moved(row, corner) for row in rows))
+    return LesionMatch(tuple(rows)).shift(around.start)
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,16 +187,41 @@ def _overlay(prediction: NDArray[np.bool_], reference: NDArray[np.bool_], dilati
     return _Overlay(lesion_map, describe_components(lesion_map), component_map, components, matches, hits)
 
 
-def _score(both: _Overlay, lesion: Component, grid: Grid, rule: LesionRule, worst: float) -> Lesion:
+def _lesion_hd95s(both: _Overlay, grid: Grid, worst: float, whole: float | None) -> dict[int, float]:
+    """The HD95 of each lesion of the reference, by its number, against all the components that match it."""
+    if whole is not None and len(both.lesions) == 1 and len(both.matches[1]) == len(both.components):
+        return {1: whole}
+    # Components never touch, so their surfaces are apart: each is found once, however many lesions it matches.
+    found: dict[int, Surface] = {}
+    hd95s = {}
+    for lesion in both.lesions:
+        ranks = both.matches[lesion.number]
+        for rank in ranks:
+            if rank not in found:
+                found[rank] = _part_surface(both.component_map, both.components[rank - 1], grid)
+        reference = _part_surface(both.lesion_map, lesion, grid)
+        together = Surface(
+            np.concatenate([reference.places[:0], *(found[rank].places for rank in ranks)]),
+            np.concatenate([reference.sizes[:0], *(found[rank].sizes for rank in ranks)]),
+        )
+        axes = reference.places.shape[1]
+        hd95s[lesion.number] = hd95(measure(together, reference, grid.spacing[:axes]), worst=worst)
+    return hd95s
+
+
+def _part_surface(numbers: NDArray[np.integer], part: Component, grid: Grid) -> Surface:
+    """The surface of one part of a map ``(X, Y, Z)``, or its contour where the map is one slice."""
+    mask = numbers[part.box.slices] == part.number
+    surface = find_surface(mask[:, :, 0] if numbers.shape[2] == 1 else mask, grid.spacing)
+    return replace(surface, places=surface.places + part.box.start[: surface.places.shape[1]])
+
+
+def _score(both: _Overlay, lesion: Component, grid: Grid, rule: LesionRule, hd95: float) -> Lesion:
     """One lesion of the reference against all the components that match it."""
     ranks = both.matches[lesion.number]
     matching = [both.components[rank - 1] for rank in ranks]
     predicted, tp = sum(part.voxels for part in matching), int(both.hits[lesion.number])
-    x, y, z = both.lesion_map.shape
-    box = enclosing_box([part.box for part in (lesion, *matching)]).grow(1, (x, y, z)).slices
-    together = np.isin(both.component_map[box], [part.number for part in matching])
-    surfaces = surface_distances(together, both.lesion_map[box] == lesion.number, grid.spacing)
-    scores = dice(Counts(tp, predicted - tp, lesion.voxels - tp, 0)), hd95(surfaces, worst=worst)
+    scores = dice(Counts(tp, predicted - tp, lesion.voxels - tp, 0)), hd95
     kind = LesionKind.FOUND if ranks else LesionKind.MISSED
     if lesion.voxels * math.prod(grid.spacing) <= rule.size_limit_mm3 * (1 + ROUNDING):
         kind = LesionKind.TOO_SMALL

@@ -42,6 +42,14 @@ _CORNERS: tuple[Shape, ...] = tuple(product((0, 1), (0, 1), (0, 1)))
 
 
 @dataclass(frozen=True, eq=False)
+class Surface:
+    """Where the surface elements of one mask are, voxel indices ``(N, axes)``, and their ``(N,)`` sizes."""
+
+    places: NDArray[np.intp]
+    sizes: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
 class Elements:
     """The surface elements of one mask: how far each is from the other mask's surface, ascending, and its size.
 
@@ -72,30 +80,24 @@ def surface_distances(
 
     A grid of one slice is measured in its plane, by contour length.
     """
-    masks = in_common_box(prediction, reference)
-    axes = masks[0].ndim
-    table = _lengths(spacing[0], spacing[1]) if axes == 2 else _areas(spacing)
-    places, sizes = [], []
-    for patterns in map(_patterns, masks):
-        surface = (patterns != 0) & (patterns != table.size - 1)
-        places.append(np.argwhere(surface))
-        sizes.append(table[patterns[surface]])
-    return measure((places[0], places[1]), (sizes[0], sizes[1]), spacing[:axes])
+    first, second = in_common_box(prediction, reference)
+    return measure(find_surface(first, spacing), find_surface(second, spacing), spacing[: first.ndim])
 
 
-def measure(
-    places: tuple[NDArray[np.intp], NDArray[np.intp]],
-    sizes: tuple[NDArray[np.float64], NDArray[np.float64]],
-    spacing: Sequence[float],
-) -> SurfaceDistances:
-    """Measure two sets of elements, of prediction and of reference, against each other.
+def find_surface(mask: NDArray[np.bool_], spacing: tuple[float, float, float]) -> Surface:
+    """The surface elements of an ``(X, Y, Z)`` mask, or the contour elements of an ``(X, Y)`` mask."""
+    table = _lengths(spacing[0], spacing[1]) if mask.ndim == 2 else _areas(spacing)
+    patterns = _patterns(mask)
+    surface = (patterns != 0) & (patterns != table.size - 1)
+    return Surface(np.argwhere(surface), table[patterns[surface]])
 
-    ``places`` are voxel indices ``(N, axes)``, ``sizes`` ``(N,)``; ``spacing`` has a step for each axis.
-    """
-    (first, second), (first_sizes, second_sizes) = places, sizes
+
+def measure(prediction: Surface, reference: Surface, spacing: Sequence[float]) -> SurfaceDistances:
+    """Measure two surfaces against each other; ``spacing`` has a step for each of their axes."""
+    first, second = prediction.places, reference.places
     return SurfaceDistances(
-        _ascending(nearest(first, second, spacing), first_sizes),
-        _ascending(nearest(second, first, spacing), second_sizes),
+        _ascending(nearest(first, second, spacing), prediction.sizes),
+        _ascending(nearest(second, first, spacing), reference.sizes),
     )
 
 

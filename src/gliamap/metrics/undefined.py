@@ -16,10 +16,12 @@ spacing no such number exists; there the worst is the image's own diagonal in pi
 
 Specificity without any negative voxel is 1 (no negative was called positive). A volume difference in percent of an
 empty reference is 0 where the prediction is empty as well, and has no value (``None``) otherwise: no finite number is
-the worst there, and means leave such a case out. Calibration without a voxel to judge has no value either.
+the worst there, and means leave such a case out. Calibration without a voxel to judge has no value either. Nor have,
+lesion by lesion, recall where no lesion counts and precision with neither a lesion found nor a false positive: whether
+lesions were made up where there are none is said by the other figures of lesions, which follow the table.
 
-A case without a prediction is not an empty prediction: it takes the worst of every figure, even where the reference
-is empty; see :mod:`gliamap.scoring.score`.
+A case without a prediction is not an empty prediction: it takes the worst of every figure that has one, even where
+the reference is empty; see :func:`gliamap.scoring.score.score_missing`.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliamap.metrics import overlap
-from gliamap.metrics.surface import ROUNDING, TOLERANCE, SurfaceDistances, in_common_box, measure
+from gliamap.metrics.surface import ROUNDING, TOLERANCE, Surface, SurfaceDistances, in_common_box, measure
 from gliamap.metrics.undefined import hd95_when_undefined
 
 
@@ -29,8 +29,9 @@ def voxel_distances(
     In a grid of one slice borders lie in its plane. ``ValueError`` where the shapes differ.
     """
     masks = in_common_box(prediction, reference)
-    first, second = (np.argwhere(_border(mask, _faces(mask.ndim))) for mask in masks)
-    return measure((first, second), (np.ones(len(first)), np.ones(len(second))), spacing[: masks[0].ndim])
+    places = [np.argwhere(_border(mask, _faces(mask.ndim))) for mask in masks]
+    first, second = (Surface(each, np.ones(len(each))) for each in places)
+    return measure(first, second, spacing[: masks[0].ndim])
 
 
 def hd95_voxels(found: SurfaceDistances, *, worst: float) -> float:

@@ -13,6 +13,7 @@ from gliamap.report.evaluation_volumes import draw_volumes
 from gliamap.scoring.estimate import patient_means
 from gliamap.scoring.evaluation import Evaluation
 from gliamap.scoring.figure_names import NAMES
+from gliamap.volume import volume_unit
 
 BOXES = ("dice", "hd95", "surface_dice", "lesion_dice", "lesion_hd95", "lesion_f1")
 """The scores of which every patient is shown; those of lesions where the protocol has a rule for them."""
@@ -25,7 +26,7 @@ def draw_figures(found: Evaluation) -> dict[str, bytes]:
     ``paired-REGION``.
     """
     regions = found.summary.regions
-    unit = "px" if found.summary.unit == "px" else "mL"
+    unit = volume_unit(found.summary.unit)
     figures = {name.replace("_", "-"): _boxes(found, name) for name in BOXES if _has(found, name)}
     for region in regions:
         predicted, reference = volumes_of(found, region)

@@ -13,20 +13,18 @@ from gliamap.report.evaluation_figures import BOXES, lesions_of, volumes_of
 from gliamap.report.evaluation_volumes import signed
 from gliamap.report.evaluation_words import DEFINITIONS, EMPTY
 from gliamap.scoring.agreement import agreement_of
-from gliamap.scoring.evaluation import Evaluation
+from gliamap.scoring.evaluation import LISTED, Evaluation
 from gliamap.scoring.figure_names import NAMES
 from gliamap.scoring.paired_table import changed_table, paired_tables, paired_words
-from gliamap.scoring.summary_table import further_tables, strata_table, summary_tables, words_of
-
-LISTED = 300
-"""Missing and surplus cases that are named; scores.json names all."""
+from gliamap.scoring.summary_table import further_tables, judged_cases, strata_table, summary_tables, words_of
+from gliamap.volume import volume_unit
 
 
 def draw_page(found: Evaluation, figures: Mapping[str, bytes], version: str) -> str:
     """The page, with the PNG ``figures`` by name."""
     parts = [
         _header(found),
-        _list(words_of(found.summary)),
+        _list(words_of(found.summary, found.strata)),
         *map(page.table, summary_tables(found.summary)),
         _definitions(found),
         _paired(found, figures),
@@ -34,7 +32,7 @@ def draw_page(found: Evaluation, figures: Mapping[str, bytes], version: str) -> 
         _volumes(found, figures),
         _lesions(found, figures),
         _strata(found, figures),
-        _calibration(figures),
+        _calibration(found, figures),
         _further(found),
         _cases("Missing, scored worst", found.missing),
         _cases("Predictions without a reference, not scored", found.surplus),
@@ -136,7 +134,7 @@ def _agreement(found: Evaluation, region: Region) -> str:
     agreement = agreement_of(*volumes_of(found, region))
     if agreement.mean is None:
         return ""
-    unit = "px" if found.summary.unit == "px" else "mL"
+    unit = volume_unit(found.summary.unit)
     said = f"{page.count(agreement.pairs, 'patient')}: mean difference {signed(agreement.mean)} {unit}"
     if agreement.low is None or agreement.high is None:
         return f"{said}."
@@ -168,11 +166,13 @@ def _strata(found: Evaluation, figures: Mapping[str, bytes]) -> str:
     return f"<h2>Strata</h2>\n<p>{said}</p>\n{drawn}\n{page.table(strata_table(found.strata, found.summary.unit))}"
 
 
-def _calibration(figures: Mapping[str, bytes]) -> str:
+def _calibration(found: Evaluation, figures: Mapping[str, bytes]) -> str:
     if "reliability" not in figures:
         return ""
+    summary = found.summary
     said = (
-        f"Voxels within {MARGIN:g} mm (images: pixels) of the region, of all cases together. Below the dashed line a "
+        f"Voxels within {MARGIN:g} mm (images: pixels) of the region, of "
+        f"{judged_cases(summary):,} of {page.count(summary.cases, 'case')} together. Below the dashed line a "
         "network is too sure that voxels are inside, above it not sure enough. ECE: of these voxels; the table's is "
         "the mean over patients."
     )

@@ -33,10 +33,12 @@ def draw_paired(region: Region, found: PairedFigure) -> bytes:
     axes.set_xticks(sorted({1, ranks.size}))
     reach = 1.1 * float(np.abs([*differences, mean.low or 0, mean.high or 0]).max()) or 0.05
     axes.set_ylim(-reach, reach)
-    for words, place, colour in (
-        (f"better with {found.wins}", 0.95, _BETTER),
-        (f"worse with {found.losses}", 0.05, _WORSE),
+    # Away from the lines, which are lowest on the left and highest on the right.
+    for words, across, up, side, colour in (
+        (f"better with {found.wins}", 0.02, 0.95, "left", _BETTER),
+        (f"worse with {found.losses}", 0.98, 0.05, "right", _WORSE),
     ):
-        axes.text(0.02, place, words, transform=axes.transAxes, va="center", color=colour, fontproperties=font(8.5),
-                  bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8}, zorder=4)  # fmt: skip
+        axes.text(across, up, words, transform=axes.transAxes, ha=side, va="center", color=colour,
+                  fontproperties=font(8.5), bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
+                  zorder=4)  # fmt: skip
     return as_png(figure)

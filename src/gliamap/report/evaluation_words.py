@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 EMPTY = (
     "Empty masks, by the rule of BraTS: where both are empty, shares are 1 and distances 0; where only one is, shares "
-    "are 0 and distances the worst. A case without a prediction takes the worst of everything."
+    "are 0 and distances the worst. A case without a prediction takes the worst of every figure that has one."
 )
 
 DEFINITIONS: Mapping[str, str] = {
@@ -31,8 +31,8 @@ DEFINITIONS: Mapping[str, str] = {
     "ece": "expected calibration error: how far probabilities are from the share of voxels inside, in 15 bins",
     "lesion_dice": "mean Dice of the lesions, a missed one and a false positive counting 0",
     "lesion_hd95": "mean HD95 of the lesions, a missed one and a false positive counting the worst",
-    "lesion_recall": "lesions found, of those that count",
-    "lesion_precision": "lesions found, of these and the false positives",
+    "lesion_recall": "lesions found, of those that count; no value where none does",
+    "lesion_precision": "lesions found, of these and the false positives; no value without either",
     "lesion_f1": "2 found / (2 found + missed + false positives)",
     "false_positive_volume": "volume of all predicted components that match no lesion",
 }

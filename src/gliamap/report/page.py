@@ -17,8 +17,8 @@ from gliamap.labels import CONVENTIONS
 from gliamap.report.page_style import STYLE
 from gliamap.scoring.text_table import NOT_RUN, TextTable
 
-_INTERVAL = re.compile(r"\[[^\]]*\]$")
-"""Where the room is short, the interval of a mean stands below it, but in one piece."""
+_PIECES = re.compile(r"\[[^\]]*\](?= \(|$)|\([\d,]+ of [\d,]+\)$")
+"""Where the room is short, the interval of a mean and its cases stand below it, but each in one piece."""
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
@@ -138,4 +138,4 @@ def _cell(cell: str, badges: Mapping[str, str]) -> str:
         return f'<span class="badge {badges[cell]}">{text(cell)}</span>'
     if cell == NOT_RUN:
         return f'<span class="quiet">{cell}</span>'
-    return _INTERVAL.sub(r'<span class="whole">\g<0></span>', text(cell))
+    return _PIECES.sub(r'<span class="whole">\g<0></span>', text(cell))

@@ -19,7 +19,7 @@ with 40, much as Student's.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol, TypeVar
@@ -30,11 +30,14 @@ from scipy.special import ndtr, stdtrit
 
 from gliamap.scoring.text_table import NOTHING
 
-DRAWS = 2000
-"""Bootstrap resamples behind each interval."""
+DRAWS = 10_000
+"""Bootstrap resamples behind each interval; fewer with more patients than ``_KEPT // DRAWS``, 1677."""
 
-_BLOCK = 2**20
-"""Patients drawn at a time, which keeps what is in between small."""
+_KEPT = 2**24
+"""Bytes that the resamples of a cohort may take."""
+
+_BLOCK = 2**15
+"""Patients of as many resamples as are looked at at a time: what is in between stays in the processor's cache."""
 
 ENOUGH = 6
 """Patients. That all of fewer lie on one side of the true mean is chance in more than one set of twenty, 2 * 0.5**5 =
@@ -93,7 +96,7 @@ def patient_means(values: Iterable[tuple[str, float | None]]) -> dict[str, float
     for patient_id, value in values:
         if value is not None:
             by_patient.setdefault(patient_id, []).append(value)
-    return {patient_id: float(np.mean(each)) for patient_id, each in by_patient.items()}
+    return {patient_id: math.fsum(each) / len(each) for patient_id, each in by_patient.items()}
 
 
 def differences(values: Iterable[tuple[str, float | None, float | None]]) -> list[tuple[str, float | None]]:
@@ -118,30 +121,52 @@ def interval(means: NDArray[np.float64], *, seed: int = 0) -> tuple[float | None
         return None, None
     outside = ndtr(-math.sqrt(patients / (patients - 1)) * stdtrit(patients - 1, 0.975))
     centre = means.mean()
-    resampled = centre + _resamples(patients, seed) @ (means - centre) / patients
+    blocks = (block.astype(np.float64) @ (means - centre) for block in _blocks(_resamples(patients, seed)))
+    resampled = centre + np.concatenate(list(blocks)) / patients
     # Rounding must not lead out of the values: a limit just below 0 would be shown as -0.
     low, high = np.quantile(resampled, [outside, 1 - outside]).clip(means.min(), means.max())
     return float(low), float(high)
 
 
-@lru_cache(maxsize=2)  # the figures of one cohort share its resamples; 16 kB a patient
-def _resamples(patients: int, seed: int) -> NDArray[np.float64]:
-    """How often each of the ``DRAWS`` resamples (row) draws each patient (column)."""
+@lru_cache(maxsize=2)  # the figures of one cohort share its resamples
+def _resamples(patients: int, seed: int) -> NDArray[np.uint8]:
+    """How often each resample (row) draws each patient (column)."""
     rng = np.random.default_rng(seed)
-    counts = np.empty((DRAWS, patients))
-    for part in np.array_split(counts, -(-counts.size // _BLOCK)):
-        drawn = rng.integers(patients, size=part.shape) + patients * np.arange(len(part))[:, np.newaxis]
-        part[:] = np.bincount(drawn.ravel(), minlength=part.size).reshape(part.shape)
+    # A byte is enough: that one of 256 patients or more is drawn 256 times does not happen.
+    counts = np.empty((min(DRAWS, _KEPT // patients), patients), np.uint8)
+    for block in _blocks(counts):
+        drawn = rng.integers(patients, size=block.shape) + patients * np.arange(len(block))[:, np.newaxis]
+        block[:] = np.bincount(drawn.ravel(), minlength=block.size).reshape(block.shape)
     counts.flags.writeable = False
     return counts
 
 
-def estimate_cell(found: Estimate | None, digits: int, *, signed: bool = False, interval: bool = True) -> str:
-    """``mean [low, high]``, or the mean alone; without the interval where there is none, '-' where no figure is."""
+def _blocks(counts: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+    """Some rows at a time."""
+    rows = max(1, _BLOCK // counts.shape[1])
+    return (counts[start : start + rows] for start in range(0, len(counts), rows))
+
+
+def estimate_cell(
+    found: Estimate | None, digits: int, *, signed: bool = False, interval: bool = True, of: int | None = None
+) -> str:
+    """``mean [low, high]``, or the mean alone; without the interval where there is none, '-' where no figure is.
+
+    ``mean [low, high] (n of N)`` where only n of the ``of`` cases have the figure.
+    """
     if found is None or found.mean is None:
         return NOTHING
     form = f"{'+' if signed else ''}.{digits}f"
-    mean = f"{found.mean:{form}}"
-    if not interval or found.low is None or found.high is None:
-        return mean
-    return f"{mean} [{found.low:{form}}, {found.high:{form}}]"
+    cell = f"{found.mean:{form}}"
+    if interval and found.low is not None and found.high is not None:
+        cell += f" [{found.low:{form}}, {found.high:{form}}]"
+    return cell if of is None or found.cases == of else f"{cell} ({found.cases:,} of {of:,})"
+
+
+def estimates_title(title: str, found: Iterable[tuple[Estimate, int]]) -> str:
+    """The title of a table of estimates, with what :func:`estimate_cell` means by ``(n of N)`` where that is in it.
+
+    ``found``: each estimate that is shown, and of how many cases it could be.
+    """
+    partial = any(0 < one.cases < of for one, of in found)
+    return f"{title}; (n of N): the n of N cases that have a value" if partial else title

@@ -9,6 +9,9 @@ from gliamap.scoring.protocols import LEGACY, Protocol
 from gliamap.scoring.strata import Stratum
 from gliamap.scoring.summary import ScoredCase, Summary
 
+LISTED = 300
+"""Missing and surplus cases that a page or a text names; scores.json names all."""
+
 
 @dataclass(frozen=True)
 class Evaluation:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from gliamap.scoring.evaluation import Evaluation
+from gliamap.scoring.evaluation import LISTED, Evaluation
 from gliamap.scoring.paired_table import changed_table, paired_tables, paired_words
 from gliamap.scoring.summary_table import further_tables, strata_table, summary_tables, words_of
 from gliamap.scoring.text_table import titled_markdown
@@ -23,7 +23,8 @@ def markdown_of(found: Evaluation) -> str:
     parts += ["## All other figures\n", titled_markdown(further_tables(found.summary))]
     if found.strata:
         parts += [titled_markdown([strata_table(found.strata, found.summary.unit)])]
-    lists = {"Missing, scored worst": found.missing, "Without a reference": found.surplus, "Notes": found.notes}
+    cases = {"Missing, scored worst": found.missing, "Without a reference": found.surplus}
+    lists = {title: _first(ids) for title, ids in cases.items()} | {"Notes": found.notes}
     parts += [f"## {title}\n\n{_list(lines)}" for title, lines in lists.items() if lines]
     return "\n".join(parts)
 
@@ -40,3 +41,9 @@ def _facts(found: Evaluation) -> tuple[str, ...]:
 
 def _list(lines: Iterable[str]) -> str:
     return "".join(f"- {line}\n" for line in lines)
+
+
+def _first(ids: Sequence[str]) -> Sequence[str]:
+    if len(ids) <= LISTED:
+        return ids
+    return *ids[:LISTED], f"and {len(ids) - LISTED:,} more, named in scores.json"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gliamap.scoring.estimate import Estimate, estimate_cell
-from gliamap.volume import Unit
+from gliamap.volume import Unit, volume_unit
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,12 @@ class FigureName:
 
     def title(self, unit: Unit) -> str:
         """The words with the unit of the figure; ``unit`` is that of distances."""
-        volume = "px" if unit == "px" else "mL"
-        units = {"distance": f", {unit}", "volume": f", {volume}", "percent": ", %"}
+        units = {"distance": f", {unit}", "volume": f", {volume_unit(unit)}", "percent": ", %"}
         return self.words + units.get(self.quantity, "")
 
-    def cell(self, found: Estimate | None) -> str:
-        """``mean [low, high]``, see :func:`~gliamap.scoring.estimate.estimate_cell`."""
-        return estimate_cell(found, self.digits, signed=self.signed)
+    def cell(self, found: Estimate, *, of: int) -> str:
+        """``mean [low, high]`` of one out of ``of`` cases, see :func:`~gliamap.scoring.estimate.estimate_cell`."""
+        return estimate_cell(found, self.digits, signed=self.signed, of=of)
 
 
 NAMES: Mapping[str, FigureName] = {

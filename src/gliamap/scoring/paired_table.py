@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gliamap.scoring.estimate import ENOUGH, estimate_cell
+from gliamap.scoring.estimate import ENOUGH, estimate_cell, estimates_title
 from gliamap.scoring.figure_names import NAMES
 from gliamap.scoring.paired import BETTER, Paired, PairedFigure
 from gliamap.scoring.text_table import NOTHING, TextTable, counted
@@ -20,9 +20,10 @@ def paired_tables(paired: Paired, names: Iterable[str] = BETTER) -> tuple[TextTa
 
 def _paired_table(paired: Paired, name: str) -> TextTable:
     found = {region: figures[name] for region, figures in paired.regions.items() if name in figures}
-    rows = tuple((region.value, *_cells(name, one)) for region, one in found.items())
+    rows = tuple((region.value, *_cells(name, one, paired.cases)) for region, one in found.items())
+    title = f"{NAMES[name].title(paired.unit)}: ours against the other"
     head = ("Region", "Ours", "Other", "Difference", "p", "Holm p", "Wins", "Losses", "Ties")
-    return TextTable(f"{NAMES[name].title(paired.unit)}: ours against the other", head, rows)
+    return TextTable(estimates_title(title, ((one.difference, paired.cases) for one in found.values())), head, rows)
 
 
 def changed_table(paired: Paired) -> TextTable:
@@ -47,12 +48,12 @@ def paired_words(paired: Paired) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _cells(name: str, found: PairedFigure) -> tuple[str, ...]:
+def _cells(name: str, found: PairedFigure, cases: int) -> tuple[str, ...]:
     digits = NAMES[name].digits
     means = (f"{one.mean:.{digits}f}" if one.mean is not None else NOTHING for one in (found.ours, found.other))
     return (
         *means,
-        estimate_cell(found.difference, digits, signed=True),
+        estimate_cell(found.difference, digits, signed=True, of=cases),
         *map(_p, (found.p, found.p_holm)),
         *(f"{n:,}" for n in (found.wins, found.losses, found.ties)),
     )

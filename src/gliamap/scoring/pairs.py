@@ -21,7 +21,7 @@ from gliamap.labels import (
     to_tissue,
     values_in,
 )
-from gliamap.scoring.probabilities import ENDING, ProbabilityFile, find_probabilities
+from gliamap.scoring.probabilities import ENDING, ProbabilityFile, check_probabilities, find_probabilities
 from gliamap.sources.layout import list_folder, natural_key
 from gliamap.sources.masks import LAYOUT as BARE_MASKS
 from gliamap.sources.masks import declared_convention
@@ -32,6 +32,8 @@ _NIFTI = (".nii.gz", ".nii")
 _ENDINGS = ("", "-seg", "_seg")
 """What may stand between the case id and the suffix in the name of a mask."""
 
+_NO_MASKS = (ENDING, "_mosaic", "_comparison")
+"""What follows the case id in the names of other files that gliamap writes."""
 
 _BARE = ("the references are bare masks: every case counts as its own patient",)
 _UNKNOWN = "patients are not known: every case counts as its own, so the intervals are too narrow"
@@ -73,10 +75,10 @@ def find_predictions(
 ) -> tuple[tuple[Pair, ...], tuple[str, ...]]:
     """The pairs completed with their predictions, and the ids of predictions that belong to no pair.
 
-    Looked for, in this order: ``CASE.nii.gz`` (``.nii``, or ``.png`` and other images where the references are
-    slices), ``CASE-seg.nii.gz``, ``CASE_seg.nii.gz``, and the same inside a folder ``CASE``. The convention is the
+    Looked for: ``CASE.nii.gz`` (``.nii``, or ``.png`` and other images where the references are slices),
+    ``CASE-seg.nii.gz``, ``CASE_seg.nii.gz``, and the same inside a folder ``CASE``. The convention is the
     ``label_convention`` of ``CASE.json`` beside the mask, else ``chosen``. ``FileError`` where ``predictions`` is not
-    a folder or holds no prediction at all.
+    a folder, holds no prediction at all, or several of one case.
     """
     if not predictions.is_dir():
         raise FileError(f"{predictions} is not a folder", expected="a folder of predicted masks")
@@ -92,13 +94,18 @@ def find_predictions(
 
 
 def check_grids(pairs: Sequence[Pair]) -> None:
-    """``GridError`` where a prediction does not lie on its reference's grid. Reads headers only, before any work."""
+    """``GridError`` where a prediction, or its probabilities, do not lie on its reference's grid.
+
+    ``FileError`` where probabilities do not hold the channels named for them. Reads headers only, before any work.
+    """
     other = []
     for pair in pairs:
         if pair.prediction is not None:
             own, grid = read_grid(pair.prediction), read_grid(pair.reference)
             if not own.same_as(grid):
                 other.append((pair, pair.prediction, own, grid))
+            elif pair.probabilities and pair.probabilities.channels:
+                check_probabilities(pair.probabilities, grid)
     if other:
         raise _other_grid(*other[0], others=len(other) - 1)
 
@@ -162,9 +169,17 @@ def _case_name(file_name: str, suffixes: Sequence[str]) -> str | None:
 
 
 def _with_prediction(pair: Pair, folder: Path, suffixes: Sequence[str], chosen: str | None) -> Pair:
-    path = _mask_of(pair.case_id, folder, suffixes)
-    if path is None:
+    paths = _masks_of(pair.case_id, folder, suffixes)
+    if not paths:
         return pair
+    if len(paths) > 1:
+        raise FileError(
+            f"{folder} holds several predictions of the case {pair.case_id}",
+            found=", ".join(str(path.relative_to(folder)) for path in paths),
+            expected="one mask of each case",
+            remedy="move all but one away",
+        )
+    path = paths[0]
     return replace(
         pair,
         prediction=path,
@@ -173,18 +188,17 @@ def _with_prediction(pair: Pair, folder: Path, suffixes: Sequence[str], chosen: 
     )
 
 
-def _mask_of(case_id: str, folder: Path, suffixes: Sequence[str]) -> Path | None:
+def _masks_of(case_id: str, folder: Path, suffixes: Sequence[str]) -> list[Path]:
     places = (
         where / f"{case_id}{end}{s}" for where in (folder, folder / case_id) for end in _ENDINGS for s in suffixes
     )
-    return next((place for place in places if place.is_file()), None)
+    return [place for place in places if place.is_file()]
 
 
 def _surplus(folder: Path, known: Sequence[str], suffixes: Sequence[str]) -> tuple[str, ...]:
-    """Ids of masks in ``folder`` that no reference has. What only adds to a known id, as a picture of it, is none."""
-    extended = tuple(f"{case_id}{sign}" for case_id in known for sign in "-_.")
+    """Ids of masks in ``folder`` that no reference has. The other files that gliamap writes there are none."""
     inside = list_folder(folder)
     names = {_case_name(file.name, suffixes) or "" for file in inside.files}
-    names |= {sub.name for sub in inside.folders if _mask_of(sub.name, folder, suffixes)}
-    left = (name for name in names - {"", *known} if not name.startswith(extended) and not name.endswith(ENDING))
+    names |= {sub.name for sub in inside.folders if _masks_of(sub.name, folder, suffixes)}
+    left = (name for name in names - {"", *known} if not name.endswith(_NO_MASKS))
     return tuple(sorted(left, key=natural_key))

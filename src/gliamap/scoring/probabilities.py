@@ -77,7 +77,7 @@ def read_probabilities(
     Of tissues, those of a region are added up. ``FileError`` where the file is damaged, holds another number of
     channels, or values that are not probabilities; ``GridError`` where it does not lie on ``grid``.
     """
-    _check_header(file, grid)
+    check_probabilities(file, grid)
     members = {region: _members(file.channels, region) for region in regions}
     wanted = sorted({channel for channels in members.values() for channel in channels})
     found = {region: np.zeros(grid.shape, np.float32) for region, channels in members.items() if channels}
@@ -98,7 +98,10 @@ def _members(channels: Sequence[str], region: Region) -> tuple[int, ...]:
     )
 
 
-def _check_header(file: ProbabilityFile, grid: Grid) -> None:
+def check_probabilities(file: ProbabilityFile, grid: Grid) -> None:
+    """``FileError`` where the file holds another number of channels than are named for it, or cannot be read;
+    ``GridError`` where it does not lie on ``grid``. Reads the header only.
+    """
     facts = read_facts(file.path)
     if facts.channels != len(file.channels):
         raise FileError(

@@ -28,9 +28,10 @@ class RegionScore:
     Surfaces are weighted by area; figures that end in ``_voxels`` count border voxels instead. The tolerance of
     surface and boundary Dice is 1 mm, or 1 pixel.
 
-    ``None`` are: the volumes of a missing prediction; ``volume_difference_percent`` where only the reference is empty;
-    ``brier``, ``ece`` and ``reliability`` without probabilities; what begins with ``lesion``, and
-    ``false_positive_volume``, where the protocol has no rule for lesions. ``lesions`` are the rows behind these.
+    ``None`` are: the volumes, ``lesion_fp`` and ``false_positive_volume`` of a missing prediction;
+    ``volume_difference_percent`` where only the reference is empty; ``brier``, ``ece`` and ``reliability`` without
+    probabilities; what begins with ``lesion``, and ``false_positive_volume``, where the protocol has no rule for
+    lesions; ``lesion_recall`` and ``lesion_precision`` as these functions say. ``lesions`` are the rows behind these.
     Empty masks: :mod:`gliamap.metrics.undefined`.
     """
 
@@ -75,7 +76,7 @@ class CaseScore:
 
     ``classes`` counts each tissue's voxels; ``mean_iou`` is over the classes, background included, that the
     prediction or the reference holds (``None`` where the classes of the two cannot be compared). ``missing`` marks
-    a case without a prediction: it has the worst of every figure.
+    a case without a prediction, see :func:`score_missing`.
     """
 
     regions: Mapping[Region, RegionScore]
@@ -107,7 +108,8 @@ def score_case(
         masks = region_mask(prediction[box.slices], region), region_mask(reference[box.slices], region)
         score = _region_score(masks, overlap.counts_of(table, REGION_TISSUES[region]), grid, worst)
         if protocol.lesions is not None:
-            score = _with_lesions(score, match_lesions(*masks, grid, protocol.lesions, worst=worst, start=box.start))
+            match = match_lesions(*masks, grid, protocol.lesions, worst=worst, whole=score.hd95)
+            score = _with_lesions(score, match.shift(box.start))
         scores[region] = score
     by_class = _class_counts(table) if classes else {}
     return CaseScore(scores, by_class, overlap.mean_iou(table, tuple(Tissue)) if classes else None, grid.unit)
@@ -132,15 +134,27 @@ def with_calibration(
 def score_missing(
     reference: LabelMap, grid: Grid, regions: Sequence[Region], *, classes: bool = True, protocol: Protocol = LEGACY
 ) -> CaseScore:
-    """The scores of a case without a prediction: the worst of every figure, even where the reference is empty.
+    """The scores of a case without a prediction: the worst of every figure that has one, even of an empty reference.
 
-    Its voxels and lesions count as not found, so that pooled figures suffer as well. What was predicted, and with
-    which probability, has no value.
+    Its voxels and lesions count as not found, so that pooled figures suffer as well. What was predicted has no value:
+    its volume, how that differs, false positives, how sure it was. Nor has ``lesion_recall`` where no lesion counts.
     """
     score = score_case(np.zeros_like(reference), reference, grid, regions, classes=classes, protocol=protocol)
     worst = worst_hd95(grid, protocol.worst_hd95_mm)
     worsts = {region: _missing(found, worst) for region, found in score.regions.items()}
     return replace(score, regions=worsts, mean_iou=0.0 if classes else None, missing=True)
+
+
+def lesion_recall(counts: Counts) -> float | None:
+    """The share of the lesions that count which were found, 0..1; ``None`` where none counts."""
+    return overlap.sensitivity(counts) if counts.reference else None
+
+
+def lesion_precision(counts: Counts) -> float | None:
+    """Lesions found, of these and the false positives, 0..1; ``None`` without either: where no component was predicted,
+    or those that were match only lesions too small to count.
+    """
+    return overlap.precision(counts) if counts.predicted else None
 
 
 def _box(prediction: LabelMap, reference: LabelMap, grid: Grid) -> Box:
@@ -205,8 +219,8 @@ def _with_lesions(score: RegionScore, match: LesionMatch) -> RegionScore:
         lesion_tp=counts.tp,
         lesion_fp=counts.fp,
         lesion_fn=counts.fn,
-        lesion_recall=overlap.sensitivity(counts),
-        lesion_precision=overlap.precision(counts),
+        lesion_recall=lesion_recall(counts),
+        lesion_precision=lesion_precision(counts),
         lesion_f1=overlap.dice(counts),
         false_positive_volume=match.false_positive_volume,
         lesions=match.lesions,
@@ -235,8 +249,9 @@ def _missing(score: RegionScore, worst: float) -> RegionScore:
         predicted_volume=None,
         volume_difference=None,
         volume_difference_percent=None,
+        lesion_fp=None,
         false_positive_volume=None,
     )
     if score.lesion_dice is None:
         return score
-    return replace(score, lesion_dice=0.0, lesion_hd95=worst, lesion_recall=0.0, lesion_precision=0.0, lesion_f1=0.0)
+    return replace(score, lesion_dice=0.0, lesion_hd95=worst, lesion_precision=0.0, lesion_f1=0.0)

@@ -14,7 +14,7 @@ import numpy as np
 from gliamap.labels import Region
 from gliamap.scoring.estimate import Estimate, patient_means
 from gliamap.scoring.summary import ScoredCase, figures_over, has_region
-from gliamap.volume import Unit
+from gliamap.volume import Unit, volume_unit
 
 STRATIFIED_FROM = 6
 """Patients from which on they are divided by volume: two in each third, so that each has an interval."""
@@ -58,7 +58,7 @@ def _by_volume(cases: Sequence[ScoredCase]) -> dict[str, set[str]]:
         return {}
     low, high = np.quantile(list(volumes.values()), [1 / 3, 2 / 3], method="inverted_cdf")
     unit = scored[0].score.unit
-    first, second, of = _digits(float(low), unit), _digits(float(high), unit), "px" if unit == "px" else "mL"
+    first, second, of = _digits(float(low), unit), _digits(float(high), unit), volume_unit(unit)
     names = (f"up to {first} {of}", f"{first} to {second} {of}", f"over {second} {of}")
     thirds: dict[str, set[str]] = {name: set() for name in names}
     for patient_id, volume in volumes.items():

@@ -6,15 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from gliamap.labels import REGION_NAMES
 from gliamap.metrics import overlap
-from gliamap.scoring.estimate import ENOUGH, Estimate, estimate_cell
+from gliamap.scoring.estimate import ENOUGH, Estimate, estimate_cell, estimates_title
 from gliamap.scoring.figure_names import NAMES
+from gliamap.scoring.score import lesion_precision, lesion_recall
 from gliamap.scoring.strata import Stratum
 from gliamap.scoring.summary import EnhancingSummary, Summary
 from gliamap.scoring.text_table import NOTHING, TextTable, counted
-from gliamap.volume import Unit
+from gliamap.volume import Unit, volume_unit
 
-Rows = Iterable[tuple[tuple[str, ...], Mapping[str, Estimate]]]
-"""The words at the beginning of each row, and its estimates by figure."""
+Rows = Iterable[tuple[tuple[str, ...], int, Mapping[str, Estimate]]]
+"""The words at the beginning of each row, its cases, and its estimates by figure."""
 
 _MAIN = ("dice", "hd95", "surface_dice", "volume_difference")
 _LESIONS = ("lesion_dice", "lesion_hd95", "lesion_recall", "lesion_precision")
@@ -54,7 +55,7 @@ def further_tables(summary: Summary) -> tuple[TextTable, ...]:
 def strata_table(strata: Sequence[Stratum], unit: Unit) -> TextTable:
     """The main figures of every stratum and region."""
     rows = (
-        ((one.by, one.name, str(one.patients), region.value), figures)
+        ((one.by, one.name, str(one.patients), region.value), one.cases, figures)
         for one in strata
         for region, figures in one.regions.items()
     )
@@ -66,11 +67,41 @@ def words_of(summary: Summary, strata: Sequence[Stratum] = ()) -> tuple[str, ...
     """What the tables mean, a sentence or two a line."""
     names = ", ".join(f"{region.value}: {REGION_NAMES[region]}" for region in summary.regions)
     lines = [f"{names}.", "Means are over patients, with 95 % intervals over patients; empty masks by the BraTS rule."]
-    if any(1 < patients < ENOUGH for patients in (summary.patients, *(one.patients for one in strata))):
-        lines.append(f"With fewer than {ENOUGH} patients the intervals are too narrow.")
-    if summary.missing:
-        lines.append(f"{counted(summary.missing, 'case')} without a prediction, at the worst of every figure.")
-    return tuple(lines)
+    where = _too_few(summary, strata)
+    if where is not None:
+        lines.append(f"With fewer than {ENOUGH} patients{where} the intervals are too narrow.")
+    if 0 < (judged := judged_cases(summary)) < summary.cases:
+        lines.append(
+            f"Calibration is that of {judged:,} of {counted(summary.cases, 'case')}: the others have no value."
+        )
+    return (*lines, *_missing_words(summary))
+
+
+def judged_cases(summary: Summary) -> int:
+    """The cases whose probabilities could be judged, of any region."""
+    return max((region.figures["brier"].cases for region in summary.regions.values()), default=0)
+
+
+def _too_few(summary: Summary, strata: Sequence[Stratum]) -> str | None:
+    """Where intervals are of fewer than ``ENOUGH`` patients, in words to put in; ``None`` where none is."""
+    if 1 < summary.patients < ENOUGH:
+        return ""
+    figures = (one.patients for region in summary.regions.values() for one in region.figures.values())
+    places = {"strata": (one.patients for one in strata), "figures": figures}
+    few = [place for place, counts in places.items() if any(1 < patients < ENOUGH for patients in counts)]
+    return f", as behind some {' and '.join(few)}," if few else None
+
+
+def _missing_words(summary: Summary) -> tuple[str, ...]:
+    if not summary.missing:
+        return ()
+    said = (
+        f"{counted(summary.missing, 'case')} without a prediction, at the worst of every figure that has one.",
+        "Predicted volumes, volume differences, false positives and calibration are of the other cases.",
+    )
+    if not _has(summary, _LESIONS):
+        return said
+    return *said, "Lesions of a case without a prediction are missed: that lowers pooled recall, not pooled precision."
 
 
 def _has(summary: Summary, figures: Iterable[str]) -> bool:
@@ -79,11 +110,13 @@ def _has(summary: Summary, figures: Iterable[str]) -> bool:
 
 
 def _by_region(summary: Summary) -> Rows:
-    return (((region.value,), found.figures) for region, found in summary.regions.items())
+    return (((region.value,), summary.cases, found.figures) for region, found in summary.regions.items())
 
 
 def _figures_table(title: str, texts: tuple[str, ...], rows: Rows, *, figures: Sequence[str], unit: Unit) -> TextTable:
-    cells = tuple((*words, *(NAMES[name].cell(found[name]) for name in figures)) for words, found in rows)
+    rows = tuple(rows)
+    title = estimates_title(title, ((found[name], cases) for _, cases, found in rows for name in figures))
+    cells = tuple((*words, *(NAMES[name].cell(found[name], of=of) for name in figures)) for words, of, found in rows)
     return TextTable(title, (*texts, *(NAMES[name].title(unit) for name in figures)), cells, len(texts))
 
 
@@ -93,7 +126,7 @@ def _lesion_table(summary: Summary) -> tuple[TextTable, ...]:
         (
             region.value,
             *(f"{n:,}" for n in (counts.tp, counts.fn, counts.fp)),
-            *(f"{figure(counts):.3f}" for figure in (overlap.sensitivity, overlap.precision, overlap.dice)),
+            *map(_share, (lesion_recall(counts), lesion_precision(counts), overlap.dice(counts))),
         )
         for region, of in summary.regions.items()
         if (counts := of.pooled_lesions) is not None
@@ -104,15 +137,11 @@ def _lesion_table(summary: Summary) -> tuple[TextTable, ...]:
 
 def _dice_table(summary: Summary) -> TextTable:
     """The same Dice averaged in other ways, each of which some study reports."""
-
-    def plain(value: float | None) -> str:
-        return NOTHING if value is None else f"{value:.3f}"
-
     rows = []
     for region, of in summary.regions.items():
         dice, present = of.figures["dice"], of.dice_where_present
         others = (dice.median, dice.case_mean, present.case_mean, of.pooled_dice)
-        rows.append((region.value, estimate_cell(dice, 3), *map(plain, others)))
+        rows.append((region.value, estimate_cell(dice, 3), *map(_share, others)))
     head = ("Region", "Mean of patients", "Median", "Mean of cases", "Cases that have it", "Pooled voxels")
     return TextTable("Dice, averaged in other ways", head, tuple(rows))
 
@@ -121,13 +150,15 @@ def _class_table(summary: Summary) -> tuple[TextTable, ...]:
     if not summary.pooled_class_dice:
         return ()
     dice = tuple((f"Dice {name}, pooled voxels", f"{value:.3f}") for name, value in summary.pooled_class_dice.items())
-    mean = "mean IoU, background included", estimate_cell(summary.mean_iou, 3)
-    return (TextTable("Classes", ("Figure", "Value"), (*dice, mean)),)
+    mean = "mean IoU, background included", estimate_cell(summary.mean_iou, 3, of=summary.cases)
+    return (
+        TextTable(estimates_title("Classes", [(summary.mean_iou, summary.cases)]), ("Figure", "Value"), (*dice, mean)),
+    )
 
 
 def _enhancing_table(found: EnhancingSummary, unit: Unit) -> TextTable:
     """Cases with enhancing tumour and cases without apart."""
-    volume = "px" if unit == "px" else "mL"
+    volume = volume_unit(unit)
     enough = f"at least {found.least_volume:g} {volume}"
     rows = (
         ("Dice", enough, estimate_cell(found.dice, 3), f"{found.dice.cases:,}"),
@@ -147,3 +178,7 @@ def _enhancing_table(found: EnhancingSummary, unit: Unit) -> TextTable:
         ),
     )
     return TextTable("Enhancing tumour", ("Figure", "Cases with", "Mean", "Cases"), rows, texts=2)
+
+
+def _share(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.3f}"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -24,7 +23,7 @@ from gliamap.sources.layout import summarise as summarise_names
 from gliamap.sources.masks import scan_with_masks
 from gliamap.sources.splits import divided_patients, read_split
 from gliamap.workflows.conventions import settle_convention
-from gliamap.workflows.evaluate_case import KEPT, Job, Scored, score_all
+from gliamap.workflows.evaluate_case import KEPT, Job, Scored, discard_kept, score_all
 from gliamap.workflows.evaluate_files import OUTPUTS, write_evaluation
 from gliamap.workflows.examples import draw_examples
 from gliamap.workflows.failures import check_free
@@ -81,12 +80,15 @@ def evaluate(
     What is written: :func:`~gliamap.workflows.evaluate_files.write_evaluation`. ``progress`` is called with the cases
     done, the cases in all, and the case id.
 
-    Raises ``GridError`` where predictions do not lie on their references' grids (told by the headers, before any case
-    is scored), ``LabelError`` where values are outside their convention or ambiguous, ``ConfigError`` where a case
-    asked for has no reference or there is no such protocol, ``OutputError`` where ``out`` holds scores already,
-    ``LayoutError`` or ``FileError`` where there is nothing to score.
+    Raises ``GridError`` where predictions, or probabilities, do not lie on their references' grids (told by the
+    headers, before any case is scored), ``LabelError`` where values are outside their convention or ambiguous,
+    ``ConfigError`` where a case asked for has no reference, there is no such protocol or pictures have no ``out``,
+    ``OutputError`` where ``out`` holds scores already, ``LayoutError`` or ``FileError`` where there is nothing to
+    score, or a case has several predictions.
     """
     options = options or EvaluateOptions()
+    if out is None and options.pictures:
+        raise ConfigError("pictures need a folder to be drawn into", remedy="name one with --out")
     if out is not None:
         check_free(out, OUTPUTS, holding="scores", overwrite=options.overwrite)
     plan = _plan(predictions, references, options, progress)
@@ -95,7 +97,7 @@ def evaluate(
     if out is None:
         return found
     write_evaluation(out, found, [one.case for one in scored[len(found.cases) :]])
-    shutil.rmtree(out / KEPT, ignore_errors=True)
+    discard_kept(out / KEPT)
     if options.pictures:
         try:
             pairs, count = plan.sides[0].pairs, options.pictures
@@ -107,11 +109,17 @@ def evaluate(
 
 @dataclass(frozen=True)
 class _Side:
-    """A folder of predictions: what of it is scored, and what has no reference."""
+    """A folder of predictions: what of it is scored, and what has no reference.
+
+    ``regions`` and ``classes`` are what it has in common with the references; ``notes`` say what it has not.
+    """
 
     folder: Path
     pairs: tuple[Pair, ...]
     surplus: tuple[str, ...]
+    regions: tuple[Region, ...]
+    classes: bool
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -126,15 +134,13 @@ class _Plan:
     references: DataSet
     sides: tuple[_Side, ...]
     conventions: Mapping[str, Convention]
-    regions: tuple[Region, ...]
-    classes: bool
     notes: tuple[str, ...]
 
     @property
     def jobs(self) -> list[Job]:
         """One for each case of each side."""
         return [
-            Job(pair, self.conventions[pair.case_id].name, self.regions, self.classes, self.protocol.name)
+            Job(pair, self.conventions[pair.case_id].name, side.regions, side.classes, self.protocol.name)
             for side in self.sides
             for pair in side.pairs
         ]
@@ -148,14 +154,11 @@ def _plan(predictions: Path, references: Path, options: EvaluateOptions, progres
     sides = []
     for folder in (predictions, options.against):
         if folder is not None:
-            pairs, surplus = find_predictions(every, folder, options.labels)
-            sides.append(_Side(folder, _select(pairs, options), surplus))
-    both = [pair for side in sides for pair in side.pairs]
-    check_grids(both)
-    comparable, classes = _comparable(both, conventions)
-    regions = tuple(region for region in protocol.regions if region in comparable)
-    notes += (*_leaks(every, options), *(() if classes else (_OTHER_CLASSES,)))
-    return _Plan(protocol, data, tuple(sides), conventions, regions, classes, notes)
+            found, surplus = find_predictions(every, folder, options.labels)
+            pairs = _select(found, options)
+            sides.append(_Side(folder, pairs, surplus, *_comparable(pairs, conventions, protocol.regions)))
+    check_grids([pair for side in sides for pair in side.pairs])
+    return _Plan(protocol, data, tuple(sides), conventions, (*notes, *_leaks(every, options)))
 
 
 def _protocol(name: str) -> Protocol:
@@ -208,12 +211,30 @@ def _leaks(pairs: Sequence[Pair], options: EvaluateOptions) -> tuple[str, ...]:
     return (f"leaky split: {len(torn)} patients are in more than one part",) if torn else ()
 
 
-def _comparable(pairs: Sequence[Pair], references: Mapping[str, Convention]) -> tuple[tuple[Region, ...], bool]:
-    """The regions that all references and predictions can tell, and whether all of them have the same classes."""
-    declared = [get_convention(pair.declared) for pair in pairs if pair.declared is not None]
-    every = [*references.values(), *declared]
-    regions = tuple(region for region in Region if all(region in convention.regions for convention in every))
-    return regions, len({frozenset(convention.tissues) for convention in every}) == 1
+def _comparable(
+    pairs: Sequence[Pair], references: Mapping[str, Convention], wanted: Sequence[Region]
+) -> tuple[tuple[Region, ...], bool, tuple[str, ...]]:
+    """The regions of ``wanted`` that all references and predictions can tell, whether all of them have the same
+    classes, and remarks on what is not scored for want of that.
+    """
+    declared = {pair.case_id: get_convention(pair.declared) for pair in pairs if pair.declared is not None}
+    sides = {"references": {pair.case_id: references[pair.case_id] for pair in pairs}, "predictions": declared}
+    every = [convention for side in sides.values() for convention in side.values()]
+    regions = tuple(region for region in wanted if all(region in convention.regions for convention in every))
+    same = len({frozenset(convention.tissues) for convention in every}) == 1
+    expected = {region for convention in sides["references"].values() for region in convention.regions}
+    lost = [region for region in wanted if region in expected and region not in regions]
+    why = [blame for name, side in sides.items() for blame in _blame(name, side, lost)]
+    notes = (f"not scored: {' and '.join(lost)}, because {' and '.join(why)}",) if lost else ()
+    return regions, same, (*(() if same else (_OTHER_CLASSES,)), *notes)
+
+
+def _blame(side: str, conventions: Mapping[str, Convention], lost: Collection[Region]) -> Iterator[str]:
+    """Which cases of a side have labels that cannot tell all of ``lost``, in words, by convention."""
+    for name in sorted({convention.name for convention in conventions.values()}):
+        if not set(lost) <= set(get_convention(name).regions):
+            cases = [case_id for case_id, convention in conventions.items() if convention.name == name]
+            yield f"the {side} of {summarise_names(cases)} have the labels {name}"
 
 
 def _evaluation(plan: _Plan, scored: Sequence[Scored], seed: int) -> Evaluation:
@@ -221,7 +242,7 @@ def _evaluation(plan: _Plan, scored: Sequence[Scored], seed: int) -> Evaluation:
     count = len(plan.sides[0].pairs)
     cases, others = (tuple(one.case for one in part) for part in (scored[:count], scored[count:]))
     summary = summarise(cases, seed=seed)
-    notes = [*plan.notes, *_silent(plan)]
+    notes = [*plan.notes, *plan.sides[0].notes, *_silent(plan)]
     if summary.unit == "px" and plan.protocol.lesions:
         notes.append(_NO_MM)
     found = Evaluation(
@@ -240,6 +261,7 @@ def _evaluation(plan: _Plan, scored: Sequence[Scored], seed: int) -> Evaluation:
     if not others:
         return found
     other, labels, missing = _name(plan.sides[1].folder), _conventions(scored[count:]), _missing(plan.sides[1])
+    notes += [f"{other}: {note}" for note in plan.sides[1].notes]
     if labels != found.prediction_conventions:
         notes.append(f"{other} has the labels {', '.join(labels)}")
     if missing:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from gliamap import __version__
 from gliamap.errors import FileError
 from gliamap.io.archive import origin_of
-from gliamap.io.atomic import read_json, write_json
+from gliamap.io.atomic import read_json, remove_leftovers, write_json
 from gliamap.labels import Region, get_convention
 from gliamap.scoring.pairs import Pair, read_prediction, read_reference
 from gliamap.scoring.probabilities import read_probabilities
@@ -24,6 +26,14 @@ from gliamap.workflows.parallel import KILLED, in_parallel
 
 KEPT = ".scored"
 """Folder beside the results in which scores are kept until all are there."""
+
+_MEANING = 1
+"""To be raised with every change of the code after which the same files would be scored otherwise: what an earlier
+state of it kept does not count then.
+"""
+
+_NAME = re.compile(r"[0-9a-f]{64}\.json")
+"""What :func:`_key` makes."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +71,7 @@ def score_all(
     those of :func:`score_job`; ``FileError`` where a case ends its process.
     """
     keys = [_key(job) for job in jobs] if kept else []
-    done = {number: found for number, key in enumerate(keys) if kept and (found := _read(kept / key))}
+    done = {number: found for number, key in enumerate(keys) if kept and (found := _read(kept / key, jobs[number]))}
     left = [number for number in range(len(jobs)) if number not in done]
     for at, content in in_parallel(_as_json, [jobs[number] for number in left], workers=workers):
         number = left[at]
@@ -99,17 +109,30 @@ def score_job(job: Job) -> Scored:
     return Scored(ScoredCase(pair.case_id, pair.patient_id, score), used.name)
 
 
+def discard_kept(folder: Path) -> None:
+    """Remove the scores that :func:`score_all` kept in ``folder``; and the folder, unless it holds something else."""
+    remove_leftovers(folder)
+    for path in folder.glob("*.json"):
+        if _NAME.fullmatch(path.name):
+            path.unlink()
+    with suppress(OSError):  # not there, or not empty
+        folder.rmdir()
+
+
 def _key(job: Job) -> str:
-    """A name that changes with the files, the settings and the version of gliamap."""
+    """A name that changes with the files, the settings and what gliamap makes of them."""
     pair = job.pair
     files = (pair.reference, pair.prediction, pair.probabilities.path if pair.probabilities else None)
     origins = [origin_of(path) for path in files if path is not None]
-    return hashlib.sha256(f"{__version__} {job} {origins}".encode()).hexdigest() + ".json"
+    return hashlib.sha256(f"{__version__} {_MEANING} {job} {origins}".encode()).hexdigest() + ".json"
 
 
-def _read(path: Path) -> Scored | None:
-    """What was kept; ``None`` where it is not there, or is no such thing."""
+def _read(path: Path, job: Job) -> Scored | None:
+    """What was kept of ``job``; ``None`` where it is not there, or is no such thing."""
     try:
-        return _SCORED.validate_python(read_json(path)) if path.is_file() else None
+        found = _SCORED.validate_python(read_json(path)) if path.is_file() else None
     except (FileError, ValidationError):
         return None
+    if found is None or found.case.case_id != job.pair.case_id or tuple(found.case.score.regions) != job.regions:
+        return None
+    return found

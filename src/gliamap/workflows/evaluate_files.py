@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +24,7 @@ OUTPUTS = ("scores.html", "scores.md", "scores.csv", "scores.json", "patients.cs
 
 
 def write_evaluation(out: Path, found: Evaluation, others: Sequence[ScoredCase] = ()) -> None:
-    """Write an evaluation into ``out``, over what an earlier one left there.
+    """Write an evaluation into ``out``, in place of what an earlier one left there.
 
     ``scores.html``, a page for people, and its ``figures`` as PNG; ``scores.md``, its tables; ``scores.csv``, a row a
     case and region; ``patients.csv``, a row a patient and region; ``lesions.csv``, a row a lesion, where the protocol
@@ -42,18 +42,29 @@ def write_evaluation(out: Path, found: Evaluation, others: Sequence[ScoredCase] 
         texts["lesions.csv"] = lesion_rows(found.cases)
     if found.paired:
         texts["other.csv"] = case_rows(others)
+    earlier = any((out / name).exists() for name in OUTPUTS)
     with atomic_files(out) as folder:
         write_figures(folder / "figures", [figures])
         for name, text in texts.items():
             write_text(folder / name, text)
-        write_json(folder / "scores.json", evaluation_as_json(found) | {"versions": _versions()})
-        for name in OUTPUTS:  # of an earlier evaluation with another protocol, say
-            if name not in texts and name != "scores.json":
-                (out / name).unlink(missing_ok=True)
+        write_json(folder / "scores.json", evaluation_as_json(found))
+        written = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+    if earlier:  # where none was, nothing in the folder is ours to remove
+        _remove_stale(out, written, [case.case_id for case in found.cases])
+
+
+def _remove_stale(out: Path, written: Collection[Path], case_ids: Sequence[str]) -> None:
+    """Remove what an earlier evaluation left and this one has not ``written``, as with another protocol; pictures of
+    its cases, too.
+    """
+    pictures = (f"{case_id}_comparison.png" for case_id in case_ids)
+    for path in (*(out / name for name in (*OUTPUTS, "gallery.png", *pictures)), *out.glob("figures/*.png")):
+        if path.relative_to(out) not in written:
+            path.unlink(missing_ok=True)
 
 
 def evaluation_as_json(found: Evaluation) -> dict[str, Any]:
-    """What ``scores.json`` holds, but for the versions. Folders are named without their place on the machine."""
+    """What ``scores.json`` holds. Folders are named without their place on the machine."""
     return {
         "format": 1,
         "predictions": found.predictions,
@@ -68,6 +79,7 @@ def evaluation_as_json(found: Evaluation) -> dict[str, Any]:
         "strata": [asdict(stratum) for stratum in found.strata],
         "other": found.other or None,
         "paired": found.paired and asdict(found.paired),
+        "versions": _versions(),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -37,7 +38,8 @@ def in_parallel(
     With one worker everything happens in this process, in order. Otherwise ``function`` must be one of a module, and
     items and results must pickle; the processes start anew (``spawn``), so that no lock of a library is inherited. A
     process that dies, for want of memory say, does not stop the others: what it had in hand is done again, one item
-    at a time. What ``function`` raises is raised here. Leaving early ends the processes at once.
+    at a time. What ``function`` raises is raised here. Leaving early ends the processes at once,
+    and they end when this process does, however it is killed.
     """
     if min(workers, len(items)) <= 1:
         yield from ((number, function(item)) for number, item in enumerate(items))
@@ -104,7 +106,7 @@ def _alone(function: Callable[[Item], Result], item: Item) -> Result | None:
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """A pool whose processes are gone when the block is left, however it is left."""
     before = {child.pid for child in multiprocessing.active_children()}
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=ignore_ctrl_c)
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin)
     try:
         yield pool
     except BaseException:
@@ -114,6 +116,19 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
                 child.terminate()
         raise
     pool.shutdown()
+
+
+def _begin() -> None:
+    """What each process of a pool does first."""
+    ignore_ctrl_c()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(143)
 
 
 def ignore_ctrl_c() -> None:
