@@ -93,7 +93,7 @@ def test_json_is_all_that_standard_output_holds(gliamap: Command, made: Path, mo
         "segment phantoms -o masks --model run": {"out", "cases", "failed", "notes"},
         "evaluate masks phantoms": {
             *("format", "predictions", "references", "protocol", "prediction_conventions", "reference_conventions"),
-            *("missing", "surplus", "notes", "summary", "cases", "strata", "other", "paired"),
+            *("missing", "surplus", "notes", "summary", "cases", "strata", "other", "paired", "versions"),
         },
         "demo -o demo": {"mask", "picture", "case", "scores"},
     }
