@@ -79,12 +79,7 @@ def tissues(path: Path, convention: str) -> tuple[LabelMap, Grid]:
 def areas_here(masks: Masks, spacing: tuple[float, float, float]) -> Figures:
     """The area-weighted figures, ours."""
     found = surface.surface_distances(*masks, spacing)
-    return {
-        "hd95": surface.hd95(found, worst=WORST),
-        "hd": surface.hd(found, worst=WORST),
-        "surface_dice": surface.surface_dice(found),
-        "assd": surface.assd(found, worst=WORST),
-    }
+    return {"hd95": surface.hd95(found, worst=WORST), **others_here(found)}
 
 
 def areas_there(masks: Masks, spacing: tuple[float, float, float]) -> Figures:
@@ -105,8 +100,12 @@ def areas_there(masks: Masks, spacing: tuple[float, float, float]) -> Figures:
 def voxels_here(masks: Masks, spacing: tuple[float, float, float]) -> Figures:
     """The figures of border voxels, ours."""
     found = voxel_surface.voxel_distances(*masks, spacing)
+    return {"hd95": voxel_surface.hd95_voxels(found, worst=WORST), **others_here(found)}
+
+
+def others_here(found: surface.SurfaceDistances) -> Figures:
+    """The figures that both kinds of surface share."""
     return {
-        "hd95": voxel_surface.hd95_voxels(found, worst=WORST),
         "hd": surface.hd(found, worst=WORST),
         "surface_dice": surface.surface_dice(found),
         "assd": surface.assd(found, worst=WORST),

@@ -16,7 +16,8 @@ from scipy.ndimage import label as scipy_label
 import make
 from gliamap.boxes import Box, Shape
 from gliamap.metrics import overlap
-from gliamap.metrics.lesions import LesionKind, LesionMatch, LesionRule, dilate, match_lesions
+from gliamap.metrics.dilation import dilate
+from gliamap.metrics.lesions import LesionKind, LesionMatch, LesionRule, match_lesions
 from gliamap.metrics.surface import hd95, surface_distances
 from gliamap.volume import Grid, image_grid
 

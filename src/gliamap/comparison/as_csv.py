@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Sequence
 
 from gliamap.comparison.nouns import COMPARED, ArmResult, Comparison, Cost, Elsewhere, RunResult
 from gliamap.comparison.tables import regions_on
 from gliamap.labels import Region
+from gliamap.scoring.rows import csv_text
 from gliamap.scoring.text_table import NOT_RUN
 
 
@@ -44,7 +43,7 @@ def comparison_rows(comparison: Comparison) -> str:
 
     rows = [row(arm, region) for arm in comparison.arms for region in regions_on(comparison, arm.data)]
     rows += [elsewhere(one, region) for one in comparison.elsewhere for region in one.regions or (Region.WT,)]
-    return _csv(head, rows)
+    return csv_text(head, rows)
 
 
 def run_rows(runs: Sequence[RunResult]) -> str:
@@ -57,16 +56,8 @@ def run_rows(runs: Sequence[RunResult]) -> str:
         for case in run.cases
         for region, figures in case.figures.items()
     )  # fmt: skip
-    return _csv(head, rows)
+    return csv_text(head, rows)
 
 
 def _joined(values: Iterable[object]) -> str:
     return " ".join(map(str, values))
-
-
-def _csv(head: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows(rows)
-    return text.getvalue()

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliamap.boxes import bounding_box
+from gliamap.metrics.dilation import spread
 from gliamap.metrics.surface import ROUNDING
 
 BINS = 15
@@ -93,11 +94,7 @@ def expected_calibration_error(found: Reliability) -> float | None:
 
 def _grown(mask: NDArray[np.bool_], steps: Sequence[int]) -> NDArray[np.bool_]:
     """The mask and all voxels at most so many steps from it along every axis."""
-    out = mask.copy()
     for axis, count in enumerate(steps):
-        line = np.moveaxis(out, axis, 0)
         for _ in range(count):
-            before = line.copy()
-            line[1:] |= before[:-1]
-            line[:-1] |= before[1:]
-    return out
+            mask = spread(mask, axis)
+    return mask

@@ -114,20 +114,16 @@ def _patients(figures: Mapping[str, bytes]) -> str:
         "Every dot is a patient, whose cases were averaged. The box holds the middle half of the patients (drawn from "
         f"{BOX_FROM} on), its line is the median; the diamond is the mean with its 95 % interval."
     )
-    return f"""<h2>Patient by patient</h2>
-<p>{said}</p>
-{page.figures(figures, {name.replace("_", "-"): "" for name in BOXES})}"""
+    return _section("Patient by patient", said, figures, {name.replace("_", "-"): "" for name in BOXES})
 
 
 def _volumes(found: Evaluation, figures: Mapping[str, bytes]) -> str:
     captions = {f"volumes-{region}": _agreement(found, region) for region in found.summary.regions}
-    if not any(name in figures for name in captions):
-        return ""
     said = (
         "Bland and Altman's diagram: where predicted volumes agree with the reference, dots lie near zero. Between the "
         "limits, mean ± 1.96 standard deviations, 95 % of differences are to be expected. Every dot is a patient."
     )
-    return f"<h2>Volumes</h2>\n<p>{said}</p>\n{page.figures(figures, captions)}"
+    return _section("Volumes", said, figures, captions)
 
 
 def _agreement(found: Evaluation, region: Region) -> str:
@@ -143,13 +139,11 @@ def _agreement(found: Evaluation, region: Region) -> str:
 
 def _lesions(found: Evaluation, figures: Mapping[str, bytes]) -> str:
     captions = {f"lesions-{region}": _counted(found, region) for region in found.summary.regions}
-    if not any(name in figures for name in captions):
-        return ""
     said = (
         "Every dot is a lesion of the reference; below are those that were missed, and predicted components that match "
         "no lesion. Grey: too small to count. lesions.csv has a row for each."
     )
-    return f"<h2>Lesions</h2>\n<p>{said}</p>\n{page.figures(figures, captions)}"
+    return _section("Lesions", said, figures, captions)
 
 
 def _counted(found: Evaluation, region: Region) -> str:
@@ -167,8 +161,6 @@ def _strata(found: Evaluation, figures: Mapping[str, bytes]) -> str:
 
 
 def _calibration(found: Evaluation, figures: Mapping[str, bytes]) -> str:
-    if "reliability" not in figures:
-        return ""
     summary = found.summary
     said = (
         f"Voxels within {MARGIN:g} mm (images: pixels) of the region, of "
@@ -176,7 +168,14 @@ def _calibration(found: Evaluation, figures: Mapping[str, bytes]) -> str:
         "network is too sure that voxels are inside, above it not sure enough. ECE: of these voxels; the table's is "
         "the mean over patients."
     )
-    return f"<h2>Calibration</h2>\n<p>{said}</p>\n{page.figures(figures, {'reliability': ''})}"
+    return _section("Calibration", said, figures, {"reliability": ""})
+
+
+def _section(title: str, said: str, figures: Mapping[str, bytes], captions: Mapping[str, str]) -> str:
+    """What ``figures`` show of ``captions``, introduced; nothing where there is none of them."""
+    if not any(name in figures for name in captions):
+        return ""
+    return f"<h2>{title}</h2>\n<p>{said}</p>\n{page.figures(figures, captions)}"
 
 
 def _further(found: Evaluation) -> str:

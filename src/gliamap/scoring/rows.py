@@ -31,7 +31,7 @@ def case_rows(cases: Sequence[ScoredCase], where: Mapping[str, Sequence[object]]
         for number, case in enumerate(cases)
         for region, score in case.score.regions.items()
     )
-    return _csv([*where, "case_id", "patient_id", "region", "missing", "unit", *FIGURES, "mean_iou"], rows)
+    return csv_text([*where, "case_id", "patient_id", "region", "missing", "unit", *FIGURES, "mean_iou"], rows)
 
 
 def patient_rows(cases: Sequence[ScoredCase]) -> str:
@@ -41,7 +41,7 @@ def patient_rows(cases: Sequence[ScoredCase]) -> str:
         for patient in patients_of(cases)
         for region, figures in patient.regions.items()
     )
-    return _csv(["patient_id", "region", "cases", "missing", *FIGURES], rows)
+    return csv_text(["patient_id", "region", "cases", "missing", *FIGURES], rows)
 
 
 def lesion_rows(cases: Sequence[ScoredCase]) -> str:
@@ -56,7 +56,7 @@ def lesion_rows(cases: Sequence[ScoredCase]) -> str:
         for region, score in case.score.regions.items()
         for number, lesion in enumerate(score.lesions, 1)
     )
-    return _csv(["case_id", "patient_id", "region", "number", "unit", *_LESION], rows)
+    return csv_text(["case_id", "patient_id", "region", "number", "unit", *_LESION], rows)
 
 
 def _lesion_cells(lesion: Lesion) -> list[object]:
@@ -65,7 +65,8 @@ def _lesion_cells(lesion: Lesion) -> list[object]:
     return [lesion.kind.value, lesion.voxels, lesion.volume, *centre, lesion.dice, lesion.hd95, matched]
 
 
-def _csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def csv_text(head: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
+    """The text of a CSV file: its head, then its rows."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(head)
