@@ -21,6 +21,14 @@ settings.register_profile("gliamap", deadline=None, derandomize=True)
 settings.load_profile("gliamap")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Networks made ready for an engine are not kept where the user's are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GLIAMAP_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _threads_as_before() -> Iterator[None]:
     """Work that is meant for a process of its own chooses PyTorch's threads: here it must not for all tests after it.

@@ -130,7 +130,7 @@ def test_failed_cases_are_listed_and_end_with_1(gliamap: Command, made: Path, tm
     ran = gliamap(f"segment {scans} -o masks --model {made / 'model'} --no-pictures")
     assert ran.code == 1 and "Traceback" not in ran.err
     assert "2 of 3 cases failed" in ran.err and str(broken) in ran.err and "Phantom_00003" in ran.err
-    assert tiny.files_in(tmp_path / "masks") == ["Phantom_00001.json", "Phantom_00001.nii.gz", *TABLES]
+    assert tiny.files_in(tmp_path / "masks") == ["Phantom_00001.json", "Phantom_00001.nii.gz", *TABLES, "segment.json"]
     ran = gliamap(f"prepare {scans} -o store")
     assert ran.code == 1 and "2 of 3 cases failed" in ran.err and "1 case (1 patient) in store" in ran.out
 
@@ -143,7 +143,7 @@ def test_some_modalities_and_flips(gliamap: Command, made: Path, tmp_path: Path)
     (case,) = json.loads(gliamap(line, "--modalities", "T1ce, t2").out)["cases"]
     assert (case["modalities"], case["flips"]) == (["t1c", "t2"], ["x", "y", "z"])
     ran = gliamap(f"segment {made / 'scans' / 'Phantom_00002'} -o masks --model any --modalities t1,t1c,t2")
-    assert ran.code == 0 and "without flair" in " ".join(ran.out.split())
+    assert ran.code == 0 and "modality: flair" in " ".join(ran.out.replace("│", " ").split())
 
 
 def test_names_with_brackets_are_printed_as_they_are(gliamap: Command, made: Path, tmp_path: Path) -> None:
@@ -285,7 +285,7 @@ def test_what_the_system_refuses_is_told_plainly(
     def refuse(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr("gliamap.workflows.segment.load_predictor", refuse)
+    monkeypatch.setattr("gliamap.workflows.segment_model.load_predictor", refuse)
     assert_plain_error(gliamap(f"segment {made / 'scans'} -o masks --model {made / 'model'}"), words, "to do     ")
 
 

@@ -98,3 +98,11 @@ def test_weights_lie_beside_their_description() -> None:
     for name in ("../weights.safetensors", "/etc/weights.safetensors", "weights.pth", ".safetensors"):
         with pytest.raises(ValidationError, match="weights_file"):
             ModelSpec.model_validate(SPEC.model_dump() | {"weights_file": name})
+
+
+def test_fields_that_no_version_ever_filled_are_passed_over() -> None:
+    old = SPEC.model_dump() | {"intensity_ranges": {}, "volume_range": None}
+    old.pop("seen")
+    assert ModelSpec.model_validate(old) == SPEC
+    with pytest.raises(ValidationError, match="volume_range"):
+        ModelSpec.model_validate(old | {"volume_range": (1.0, 2.0)})

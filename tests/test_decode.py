@@ -90,3 +90,14 @@ def test_a_small_core_inside_a_large_tumour_stays() -> None:
     probabilities = column(*[(1, k == 4, k == 4) for k in range(9)])
     labels = decode(probabilities, REGIONS, CleanUpConfig(min_size=5), 1.0).ravel()
     assert labels.tolist() == [Tissue.ED] * 4 + [Tissue.ET] + [Tissue.ED] * 4
+
+
+@pytest.mark.parametrize("output", [REGIONS, CLASSES])
+def test_channels_that_come_one_by_one_say_the_same(output: OutputConfig) -> None:
+    # Few values, so that many are equal: of equals the first wins.
+    rng = np.random.default_rng(0)
+    probabilities = rng.integers(0, 3, (len(output.channels), 6, 5, 4)).astype(np.float32) / 2
+    labels = decode(probabilities, output, KEEP, 1.0)
+    assert np.array_equal(decode(iter(probabilities), output, KEEP, 1.0), labels)
+    if output is CLASSES:
+        assert np.array_equal(labels, np.array([0, *output.tissues])[probabilities.argmax(axis=0)])

@@ -67,7 +67,7 @@ def test_a_network_for_slices_sees_no_third_axis() -> None:
 
 def test_a_network_for_slices_is_never_given_the_first_slice_of_a_block() -> None:
     model = build_network(make_spec(dims=2).network)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError, match="not equal to one"):
         TorchEngine(model, make_spec(dims=2))(np.zeros((1, 1, 8, 8, 2), np.float32))
 
 
@@ -75,6 +75,7 @@ def test_the_engine_says_what_it_needs() -> None:
     spec = make_spec("classes")
     engine = TorchEngine(build_network(spec.network).train(), spec)
     assert (engine.channels, engine.divisor) == (4, 4)
+    assert (engine.name, engine.precision, engine.version) == ("torch", "fp32", torch.__version__)
 
 
 def test_the_network_is_put_into_evaluation() -> None:

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from gliamap.boxes import Shape
-from gliamap.config import WindowConfig
+from gliamap.boxes import Box, Shape
+from gliamap.config import InputConfig, WindowConfig
 from gliamap.errors import ConfigError
 from gliamap.infer.window import gaussian_weight, predict_windows
 from gliamap.inputs import NetworkInput
@@ -77,7 +77,7 @@ def test_overlapping_windows_are_weighed_by_hand() -> None:
     # Windows 0..4 and 2..6, values 0 and 1: at voxel 2 the second counts with its border, the first with its middle.
     edge, middle = gaussian_weight((4, 1, 1))[:2, 0, 0]
     out = predict_windows(
-        NetworkInput(np.zeros((1, 6, 1, 1), np.float32)), Counting(), WindowConfig(patch=(4, 1, 1), overlap=0.5)
+        NetworkInput(np.ones((1, 6, 1, 1), np.float32)), Counting(), WindowConfig(patch=(4, 1, 1), overlap=0.5)
     )
     shared = edge / (edge + middle)
     assert out[0, :, 0, 0].tolist() == pytest.approx([0, 0, shared, 1 - shared, 1, 1])
@@ -104,7 +104,56 @@ def test_progress_counts_to_the_end() -> None:
     predict_windows(
         NetworkInput(image_of((10, 4, 5))), Identity(), config, lambda done, total: told.append((done, total))
     )
-    assert told == [(4, 8), (8, 8)]
+    assert told == [(done, 8) for done in range(1, 9)]
+
+
+def test_blank_windows_are_shown_once_and_answered_alike() -> None:
+    image = image_of((4, 4, 12))
+    image[..., 2:7] = 0
+    image[..., 9] = 0
+    out = []
+    for batch in (1, 5):
+        engine = Counting()
+        config = WindowConfig(patch=(4, 4, 1), batch=batch)
+        out.append(predict_windows(NetworkInput(image), engine, config)[0, 0, 0].tolist())
+        assert len(engine.seen) == 7
+    assert out == [[0, 1, *[2] * 5, 3, 4, 2, 5, 6]] * 2
+
+
+def test_blank_windows_are_answered_as_if_each_were_shown() -> None:
+    class Careful(Identity):
+        def __call__(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
+            self.memory = patches.mean(axis=(1, 2, 3, 4), keepdims=True) * np.ones_like(patches[:, :1]) + 0.25
+            return self.memory
+
+    class Never(NetworkInput):
+        def is_blank(self, box: Box) -> bool:
+            return False
+
+    image = image_of((14, 9, 8))
+    image[:, :9] = 0
+    config = WindowConfig(patch=(4, 4, 4), overlap=0.5, batch=3)
+    every = predict_windows(Never(image), Careful(), config)
+    assert np.array_equal(predict_windows(NetworkInput(image), Careful(), config), every)
+
+
+def test_a_window_whose_mirror_image_shows_something_is_not_blank() -> None:
+    image = image_of((8, 4, 4))
+    image[:, :4] = 0
+    left, right = Box((0, 0, 0), (4, 4, 4)), Box((4, 0, 0), (8, 4, 4))
+    plain, mirrored = NetworkInput(image), NetworkInput(image, InputConfig(mirror=True))
+    assert plain.is_blank(left) and not plain.is_blank(right)
+    assert not mirrored.is_blank(left) and not mirrored.is_blank(right)
+    assert NetworkInput(image, InputConfig(presence=True), (True, False)).is_blank(left)
+    assert plain.is_blank(Box((-2, 0, 0), (2, 4, 4)))
+
+
+def test_sums_in_half_precision_are_nearly_the_same() -> None:
+    shown, config = NetworkInput(image_of((17, 12, 9))), WindowConfig(patch=(6, 6, 6), overlap=0.5)
+    whole = predict_windows(shown, Identity(2), config)
+    half = predict_windows(shown, Identity(2), config, half=True)
+    assert half.dtype == np.float16
+    assert np.abs(half - whole).max() < 0.003
 
 
 @given(SIZES)

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from gliamap.boxes import Shape
 from gliamap.case import Case
 from gliamap.config import CleanUpConfig, InputConfig, ModelSpec, NetConfig, OutputConfig, PrepConfig, WindowConfig
-from gliamap.errors import LayoutError
-from gliamap.infer.engine import TorchEngine
+from gliamap.errors import ConfigError, LayoutError
+from gliamap.infer.decode import decode
+from gliamap.infer.engine import EngineChoice, TorchEngine
 from gliamap.infer.predictor import Predictor, load_predictor
 from gliamap.io.checkpoint import save_checkpoint
 from gliamap.labels import LabelMap, Region, encode_classes, encode_regions, region_mask
 from gliamap.nets.zoo import build_network
-from gliamap.prep.pipeline import prepare
+from gliamap.prep.pipeline import prepare, restore
 from gliamap.volume import Grid
 from make import KINDS, MODALITIES, affine, ball, case, grid, labels, slice_case
 
@@ -35,6 +36,7 @@ class Threshold:
     After z-scoring the regions are positive, the rest of the brain negative, the outside zero.
     """
 
+    name, precision, version = "test", "fp32", "0"
     channels = 3
     divisor = 1
 
@@ -101,7 +103,6 @@ def test_labels_come_out_exactly_where_nothing_is_resampled(name: str, patch: Sh
     assert np.array_equal(prediction.labels, one.labels)
     assert prediction.grid is one.grid
     assert prediction.case_id == "a"
-    assert prediction.warnings == ()
     assert prediction.channels == ("WT", "TC", "ET")
     assert prediction.probabilities is not None
     assert prediction.probabilities.shape == (3, *one.grid.shape)
@@ -160,13 +161,12 @@ def test_clean_up_counts_millilitres_on_the_native_grid() -> None:
         spec = spec_of(TELLING).model_copy(update={"clean_up": CleanUpConfig(min_size=volume * factor)})
         prediction = Predictor(spec, Threshold()).predict(one)
         assert prediction.labels.any() == kept
-        assert prediction.warnings == (() if kept else ("no tumour found",))
 
 
-def test_a_blank_image_is_said_to_be_blank() -> None:
-    one = replace(telling_case(grid()), image=np.zeros((3, *grid().shape), np.float32), warnings=("odd header",))
+def test_a_blank_image_has_no_tumour() -> None:
+    one = replace(telling_case(grid()), image=np.zeros((3, *grid().shape), np.float32))
     prediction = Predictor(spec_of(TELLING), Threshold()).predict(one)
-    assert prediction.warnings == ("odd header", "no tumour found", "the image is blank")
+    assert not prediction.labels.any()
     assert prediction.labels.shape == grid().shape
     assert prediction.probabilities is None
 
@@ -197,7 +197,6 @@ def test_any_modalities_will_do_for_a_model_that_needs_none(there: tuple[str, ..
     prediction = predictor.predict(one, keep_probabilities=True)
     missing = tuple(m for m in TELLING.modalities if m not in there)
     assert prediction.missing == missing
-    assert prediction.warnings == ((f"without {', '.join(missing)}",) if missing else ())
     shown = np.stack(engine.seen)
     assert one.labels is not None and prediction.probabilities is not None
     for index, (name, region) in enumerate(zip(TELLING.modalities, Region, strict=True)):
@@ -223,14 +222,82 @@ def test_a_blank_modality_counts_as_missing() -> None:
     image[2] = 0
     engine = Watched()
     prediction = Predictor(spec_of(TELLING).model_copy(update=ANY), engine).predict(replace(one, image=image))
-    assert prediction.missing == ("t2",) and "without t2" in prediction.warnings
+    assert prediction.missing == ("t2",)
     assert not any(patch[5].any() for patch in engine.seen)
+
+
+@pytest.mark.parametrize("kind", ["regions", "classes"])
+@pytest.mark.parametrize("spacing", [None, (2.0, 1.5, 1.8)])
+@pytest.mark.parametrize("turn", KINDS)
+def test_labels_are_those_of_all_probabilities_on_the_native_grid(
+    kind: Literal["regions", "classes"], spacing: Spacing | None, turn: str
+) -> None:
+    one = case(turn)
+    spec = spec_of(PrepConfig(modalities=MODALITIES, spacing=spacing), kind=kind)
+    spec = spec.model_copy(update={"clean_up": CleanUpConfig(min_size=0.02)})
+    shape = prepare(one, spec.prep).record.shape
+    raw = np.random.default_rng(0).dirichlet(np.ones(len(spec.output.channels)), shape).astype(np.float32)
+    raw = np.ascontiguousarray(np.moveaxis(raw * (1 if kind == "classes" else 2), -1, 0))
+    predictor = Predictor(spec, Truth(raw))
+    ready = predictor.prepare(one)
+    for answer in (raw, raw.astype(np.float16)):
+        every = restore(answer, ready.prepared.record)
+        expected = decode(every, spec.output, spec.clean_up, one.grid.voxel_size)
+        thrifty = predictor.finish(ready, answer)
+        kept = predictor.finish(ready, answer, keep_probabilities=True)
+        assert np.array_equal(thrifty.labels, expected) and np.array_equal(kept.labels, expected)
+        assert thrifty.probabilities is None and np.array_equal(kept.probabilities, every)
+
+
+def test_stages_need_only_what_the_one_before_gave() -> None:
+    one = telling_case(grid("flipped"))
+    predictor = Predictor(spec_of(TELLING), Threshold())
+    ready = predictor.prepare(one)
+    assert ready.grid is one.grid
+    assert not np.shares_memory(ready.prepared.image, one.image)
+    raw = predictor.run(ready)
+    assert raw.shape == (3, *ready.prepared.record.shape)
+    assert np.array_equal(predictor.finish(ready, raw).labels, predictor.predict(one).labels)
+
+
+class Unsure(Threshold):
+    """Tells a standard deviation, too."""
+
+    channels = 6
+
+    def __call__(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.concatenate([super().__call__(patches), np.full_like(patches, 0.25)], axis=1)
+
+
+def test_uncertainty_is_told_on_request() -> None:
+    one = telling_case(grid("oblique"))
+    predictor = Predictor(spec_of(TELLING), Unsure())
+    assert predictor.predict(one).uncertainty is None
+    prediction = predictor.predict(one, keep_uncertainty=True)
+    assert one.labels is not None and np.array_equal(prediction.labels, one.labels)
+    assert prediction.uncertainty is not None
+    assert prediction.uncertainty.entropy == dict.fromkeys(Region, 0.0)
+    assert prediction.uncertainty.disagreement == dict.fromkeys(Region, 0.25)
+    assert prediction.entropy_map is not None and prediction.entropy_map.shape == one.grid.shape
+    assert prediction.disagreement_map is not None and prediction.disagreement_map.max() == 0.25
+
+
+def test_one_pass_is_what_the_model_says_or_memory_allows() -> None:
+    one = telling_case(grid())
+    spec = spec_of(TELLING, patch=(32, 32, 32))
+    whole = spec.model_copy(update={"window": spec.window.model_copy(update={"mode": "one-pass"})})
+    engine = Watched()
+    predictor = Predictor(whole, engine)
+    assert np.array_equal(predictor.predict(one).labels, Predictor(spec, Threshold()).predict(one).labels)
+    assert len(engine.seen) == 1
+    with pytest.raises(ConfigError, match="more memory than is allowed"):
+        Predictor(whole, engine, max_memory=1000).prepare(one)
 
 
 def test_progress_is_passed_on() -> None:
     told: list[tuple[int, int]] = []
     Predictor(spec_of(TELLING), Threshold()).predict(telling_case(grid()), progress=lambda a, b: told.append((a, b)))
-    assert told[-1][0] == told[-1][1] > len(told)
+    assert told == [(done, len(told)) for done in range(1, len(told) + 1)]
 
 
 @pytest.mark.parametrize("dims", [2, 3])
@@ -247,7 +314,7 @@ def test_a_saved_model_predicts_as_it_did(tmp_path: Path, dims: Literal[2, 3]) -
     model = build_network(network)
     expected = Predictor(spec, TorchEngine(model, spec)).predict(one, keep_probabilities=True)
     save_checkpoint(tmp_path / "run" / "best", model, spec)
-    loaded = load_predictor(tmp_path / "run", "fp32")
+    loaded = load_predictor(tmp_path / "run", EngineChoice(engine="torch", precision="fp32"))
     found = loaded.predict(one, keep_probabilities=True)
     assert loaded.spec.weights_sha256
     assert found.probabilities is not None

@@ -16,7 +16,8 @@ from gliamap.case import Case
 from gliamap.config import PrepConfig
 from gliamap.errors import LayoutError
 from gliamap.labels import Region, Tissue, encode_classes
-from gliamap.prep.pipeline import prepare, restore
+from gliamap.prep.pipeline import prepare, restore, to_native
+from gliamap.prep.steps import reorient
 from gliamap.volume import Grid
 from make import KINDS, MODALITIES, ball, case, grid, slice_case
 
@@ -319,3 +320,21 @@ def test_the_index_is_drawn_from_the_name_of_the_case_alone() -> None:
     ]
     assert np.array_equal(points[0], points[1])
     assert not np.array_equal(points[0], points[2])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_labels_go_back_to_their_voxels(kind: str) -> None:
+    one = case(kind)
+    record = prepare(one, CONFIG).record
+    assert one.labels is not None
+    turned = reorient(one.labels, record.axes, record.flips)[record.crop.slices]
+    assert not one.labels[~one.image.any(axis=0)].any()
+    assert np.array_equal(to_native(turned, record), one.labels)
+    assert to_native(turned, record).dtype == np.uint8
+
+
+def test_nothing_is_copied_where_nothing_changes() -> None:
+    one = case()
+    record = prepare(replace(one, image=one.image + 1), CONFIG).record
+    probabilities = np.zeros((2, *record.shape), np.float32)
+    assert np.shares_memory(restore(probabilities, record), probabilities)

@@ -14,8 +14,9 @@ import pytest
 import gliamap
 
 PUBLIC = [
-    *("__version__", "check", "compare", "convert_labels", "cross_validate", "evaluate", "explore", "export_dataset"),
-    *("inspect", "make_phantoms", "networks", "patches", "plan", "prepare", "segment", "split", "train", "view"),
+    *("__version__", "calibrate", "check", "compare", "convert_labels", "cross_validate", "evaluate", "explore"),
+    *("export_dataset", "export_model", "inspect", "make_phantoms", "networks", "patches", "plan", "prepare"),
+    *("segment", "split", "train", "view"),
 ]
 
 LIGHT = [

@@ -30,7 +30,7 @@ def test_everything_to_look_at_is_there(small: Path) -> None:
     seen: list[tuple[float, int, str]] = []
     done = demo(small, progress=lambda *step: seen.append(step))
     case = [f"Phantom_00001{s}" for s in (".json", ".nii.gz", "_mosaic.png")]
-    assert tiny.files_in(small / "masks") == [*case, "labels.ctbl", "labels.label"]
+    assert tiny.files_in(small / "masks") == [*case, "labels.ctbl", "labels.label", "segment.json"]
     assert done.mask == small / "masks" / "Phantom_00001.nii.gz"
     assert nib.Nifti1Image.from_filename(done.mask).shape == SMALL[0]
     assert done.picture.read_bytes().startswith(b"\x89PNG")

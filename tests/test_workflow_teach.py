@@ -12,6 +12,7 @@ import torch
 import tiny
 from gliamap.config import InputConfig, NetConfig
 from gliamap.errors import ConfigError, FileError
+from gliamap.infer.engine import EngineChoice
 from gliamap.infer.predictor import load_predictor
 from gliamap.infer.window import predict_windows
 from gliamap.inputs import NetworkInput
@@ -109,7 +110,7 @@ def test_a_student_becomes_like_its_teacher(store: Path, tmp_path: Path) -> None
         changes = {"soft_weight": weight, "steps": 60, "learning_rate": 0.05, "foreground_share": 1.0}
         options = tiny.options(**changes, validate_every=60).model_copy(update={"lessons": tmp_path / "lessons"})
         train(store, tmp_path / f"run{weight}", options=options)
-        student = load_predictor(tmp_path / f"run{weight}" / "last", "fp32")
+        student = load_predictor(tmp_path / f"run{weight}" / "last", EngineChoice(precision="fp32"))
         image = read_case(store, NAMES[0]).image
         mean[weight] = predict_windows(NetworkInput(image), student.engine, student.spec.window).mean()
     assert mean[1.0] < 0.5 * mean[0.0]

@@ -57,10 +57,12 @@ def with_skull(one: Case) -> Case:
     brain = ndimage.binary_fill_holes((image != 0).any(axis=0))
     skull = ndimage.binary_dilation(brain, iterations=3)
     scalp = ndimage.binary_dilation(skull, iterations=4)
-    noise = np.random.default_rng(0).uniform(1, 20, image.shape).astype(np.float32)
+    rng = np.random.default_rng(0)
+    noise = rng.uniform(1, 20, image.shape).astype(np.float32)
     for channel in image:
         channel[skull & ~brain] = 10
-        channel[scalp & ~skull] = np.percentile(channel[brain], 90)
+        uneven = rng.uniform(0.7, 1.3, int((scalp & ~skull).sum()))  # else all modalities would look like copies
+        channel[scalp & ~skull] = np.percentile(channel[brain], 90) * uneven
     x, y, z = image.shape[1:]
     labels = None if one.labels is None else np.pad(one.labels, 8)
     return replace(one, image=image + noise, grid=replace(one.grid, shape=(x, y, z)), labels=labels)

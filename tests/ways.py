@@ -227,9 +227,9 @@ FILES = (
         line=segment("x"),
     ),
     accepted("NaN and infinite voxels", d.volume(d.once(np.nan)), says=("1 voxels that are not finite",)),
-    accepted("an image of one value", d.volume(lambda v: np.full_like(v, 7)), says=("t2 is blank",)),
-    accepted("all images are zero", d.volume(np.zeros_like, *map(d.t, d.MODALITIES)), says=("blank",)),
-    accepted("a mask in place of an image", d.copy(SEG, T2), says=("t2 has only 4 different values: a mask?",)),
+    accepted("an image of one value", d.volume(lambda v: np.full_like(v, 7)), says=("t2: every voxel is 7",)),
+    accepted("all images are zero", d.volume(np.zeros_like, *map(d.t, d.MODALITIES)), says=("every voxel is 0",)),
+    accepted("a mask in place of an image", d.copy(SEG, T2), says=("t2: only the values",)),
     accepted("big-endian", d.big_endian(*map(d.t, d.MODALITIES)), proof=mask_lies_on(T2)),
     accepted("NIfTI-2", d.volume(lambda v: v, *map(d.t, d.MODALITIES), kind=nib.Nifti2Image), proof=mask_lies_on(T2)),
     accepted(

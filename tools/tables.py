@@ -7,10 +7,11 @@ ends with 1 where a text differs from its JSON.
 A result is ``{"run": {...}, "evaluation": {...}}``: ``run`` holds ``title``, ``command``, ``commit``, ``seed``,
 ``steps``, ``wall_seconds``, ``machine``, ``data_fingerprint`` and ``split_fingerprint``; ``evaluation`` is the
 ``scores.json`` that ``gliamap evaluate`` writes. A bench result is what ``bench/run.py`` prints, one of detection what
-``bench/detection.py`` prints, one of modalities what ``bench/modalities.py`` writes, one of processes what
-``bench/processes.py`` prints, one of arms what ``bench/study.py`` writes, a grid what ``bench/training.py`` prints.
-``compare`` and ``matrix`` take the ``comparison.json`` of ``gliamap compare``, ``networks`` what ``gliamap networks
---json`` prints.
+``bench/detection.py`` or ``bench/told.py`` prints, which is one of alarms, too, one of modalities what
+``bench/modalities.py`` writes, one of processes what ``bench/processes.py`` prints, one of arms what
+``bench/study.py`` writes, a grid what ``bench/training.py`` prints.
+``inference`` and ``faithfulness`` take what the files of these names in ``bench/`` write, ``compare`` and ``matrix``
+the ``comparison.json`` of ``gliamap compare``, ``networks`` what ``gliamap networks --json`` prints.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from comparison_tables import compare_table, matrix_table, networks_tables
 from gliamap.comparison.as_markdown import short_commits
 from gliamap.scoring.estimate import Estimate, estimate_cell
 from gliamap.scoring.text_table import NOT_RUN, NOTHING, TextTable, as_markdown
+from inference_tables import faithfulness_table, inference_table
 from metrics_table import metrics_table
+from warnings_table import alarms_table
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "results"
@@ -350,6 +353,7 @@ KINDS: dict[str, Callable[[Loaded], str]] = {
     "folds": folds_table,
     "bench": bench_table,
     "detection": detection_table,
+    "alarms": alarms_table,
     "grid": grid_table,
     "modalities": modalities_table,
     "processes": processes_table,
@@ -359,6 +363,8 @@ KINDS: dict[str, Callable[[Loaded], str]] = {
     "networks": networks_tables,
     "recipes": recipes_table,
     "metrics": metrics_table,
+    "inference": inference_table,
+    "faithfulness": faithfulness_table,
 }
 
 

@@ -1,9 +1,10 @@
 """gliamap: brain tumour segmentation in MRI. Research use only; not a medical device.
 
 The verbs as functions: :func:`inspect`, :func:`check`, :func:`explore`, :func:`prepare`, :func:`split`, :func:`plan`,
-:func:`patches`, :func:`train`, :func:`segment`, :func:`evaluate`, :func:`cross_validate`, :func:`compare`,
-:func:`convert_labels`, :func:`export_dataset`, :func:`make_phantoms`, :func:`networks`; and :func:`view`, for
-notebooks. They are loaded when first used, so that ``import gliamap`` costs nothing.
+:func:`patches`, :func:`train`, :func:`segment`, :func:`evaluate`, :func:`cross_validate`, :func:`calibrate`,
+:func:`compare`, :func:`convert_labels`, :func:`export_dataset`, :func:`export_model`, :func:`make_phantoms`,
+:func:`networks`; and :func:`view`, for notebooks. They are loaded when first used, so that ``import gliamap`` costs
+nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gliamap.sources.phantom import write_phantoms as make_phantoms
+    from gliamap.workflows.calibrate import calibrate
     from gliamap.workflows.check import check
     from gliamap.workflows.compare import compare
     from gliamap.workflows.convert import convert_labels
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from gliamap.workflows.evaluate import evaluate
     from gliamap.workflows.explore import explore
     from gliamap.workflows.export import export_dataset
+    from gliamap.workflows.export_model import export_model
     from gliamap.workflows.inspect import inspect
     from gliamap.workflows.networks import networks
     from gliamap.workflows.patches import patches
@@ -38,6 +41,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "__version__",
+    "calibrate",
     "check",
     "compare",
     "convert_labels",
@@ -45,6 +49,7 @@ __all__ = [
     "evaluate",
     "explore",
     "export_dataset",
+    "export_model",
     "inspect",
     "make_phantoms",
     "networks",
@@ -58,6 +63,7 @@ __all__ = [
 ]
 
 _WHERE = {
+    "calibrate": ("gliamap.workflows.calibrate", "calibrate"),
     "check": ("gliamap.workflows.check", "check"),
     "compare": ("gliamap.workflows.compare", "compare"),
     "convert_labels": ("gliamap.workflows.convert", "convert_labels"),
@@ -65,6 +71,7 @@ _WHERE = {
     "evaluate": ("gliamap.workflows.evaluate", "evaluate"),
     "explore": ("gliamap.workflows.explore", "explore"),
     "export_dataset": ("gliamap.workflows.export", "export_dataset"),
+    "export_model": ("gliamap.workflows.export_model", "export_model"),
     "inspect": ("gliamap.workflows.inspect", "inspect"),
     "make_phantoms": ("gliamap.sources.phantom", "write_phantoms"),
     "networks": ("gliamap.workflows.networks", "networks"),

@@ -181,12 +181,26 @@ class PreparedCase:
     present: tuple[bool, ...] | None = None
 
 
+@dataclass(frozen=True)
+class Uncertainty:
+    """How unsure a model is of each region that it tells, averaged over the voxels in question.
+
+    ``entropy`` in 0..1 (bits); ``disagreement`` in 0..1, the standard deviation of the probability over flips and
+    models, ``None`` where there was one answer only. Which voxels those are: :mod:`gliamap.infer.uncertainty`.
+    """
+
+    entropy: Mapping[Region, float]
+    disagreement: Mapping[Region, float] | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Prediction:
     """What a model says of a case, on its native grid.
 
     ``labels`` is an ``(X, Y, Z)`` map of tissues; ``probabilities`` is ``(R, X, Y, Z)`` float32 in 0..1 in the order
-    of ``channels``, kept only on request. ``missing`` names the modalities that the model did without.
+    of ``channels``, kept only on request, and so are the maps ``(X, Y, Z)`` of ``uncertainty``. ``missing`` names the
+    modalities that the model did without. ``predicted_dice`` is what the model expects to score in each region:
+    estimate, low, high; empty where it cannot tell.
     """
 
     case_id: str
@@ -194,5 +208,8 @@ class Prediction:
     grid: Grid
     probabilities: NDArray[np.float32] | None = None
     channels: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = field(default=())
     missing: tuple[str, ...] = ()
+    uncertainty: Uncertainty | None = None
+    predicted_dice: Mapping[Region, tuple[float, float, float]] = field(default_factory=dict)
+    entropy_map: NDArray[np.float32] | None = None
+    disagreement_map: NDArray[np.float32] | None = None

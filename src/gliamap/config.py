@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -215,17 +215,79 @@ FREELY_CHOSEN = ("balance", "foreground_share")
 
 
 class WindowConfig(Settings):
-    """How a network is slid over a case: patch, overlap (share of the patch), windows in one batch."""
+    """How a network is shown a case.
+
+    ``mode``: slid over it in ``windows``, or all of it in ``one-pass``. Windows: ``patch``, ``overlap`` (share of the
+    patch). ``batch``: so many windows at once; so many slices, where a network for slices sees whole ones in one pass.
+    """
 
     patch: PatchSize
     overlap: float = Field(default=0.5, ge=0, lt=1)
     batch: int = Field(default=1, ge=1)
+    mode: Literal["windows", "one-pass"] = "windows"
 
 
 class CleanUpConfig(Settings):
     """What is removed from a prediction: connected parts of a region smaller than this many mL (pixels for images)."""
 
     min_size: float = Field(default=0.0, ge=0)
+
+
+DiceFeature = Literal["entropy", "disagreement", "log_volume"]
+"""What a Dice is predicted from: mean entropy, mean disagreement, and the logarithm of 1 + the predicted volume."""
+
+
+class DiceLine(Settings):
+    """A Dice as a linear function of features of a prediction, learned from cases that the model had never seen.
+
+    ``low`` and ``high`` are added to it: they bound 90 % of what was found, less what this line, learned without that
+    patient, said. ``error`` is the mean absolute difference. ``patients`` it was learned from, with ``cases`` of them.
+    """
+
+    slopes: dict[DiceFeature, float] = {}
+    intercept: float
+    low: float
+    high: float
+    error: float
+    patients: int
+    cases: int
+
+
+class DicePredictor(Settings):
+    """Says from a prediction alone how good its masks probably are.
+
+    ``found``: the line of each region where the prediction has some of it; ``none`` where it has none, and the Dice is
+    1 or 0. It holds for the window ``mode`` and the ``flips`` that it was learned with.
+    """
+
+    mode: Literal["windows", "one-pass"]
+    flips: bool
+    found: dict[Region, DiceLine]
+    none: dict[Region, DiceLine]
+
+
+Range = tuple[float, float]
+"""The smallest and the largest of a figure."""
+
+
+class Seen(Settings):
+    """What the training cases were like, each figure from its smallest to its largest, to tell cases unlike them.
+
+    Of ``cases``, ``without_tumour`` of which have none. ``unit``: mm, with volumes in mL; px, with sizes in pixels.
+    ``spacing``: of the native voxels along R, A, S; ``extent``: the sides of the box around the foreground.
+    ``volumes``: of each region, where a case has it; ``most_lesions``: of one case, specks not counted.
+    ``intensities``: of each modality, the quantiles of the prepared image. How cases are measured, and what is unlike:
+    :mod:`gliamap.checks.likeness`.
+    """
+
+    cases: int = Field(ge=1)
+    without_tumour: int = Field(default=0, ge=0)
+    unit: Literal["mm", "px"]
+    spacing: tuple[Range, Range, Range]
+    extent: tuple[Range, Range, Range]
+    volumes: dict[Region, Range] = {}
+    most_lesions: int = Field(default=0, ge=0)
+    intensities: dict[str, tuple[Range, ...]] = {}
 
 
 class ModelSpec(Settings):
@@ -248,14 +310,22 @@ class ModelSpec(Settings):
     planes: tuple[str, ...] = ()
     phantom_only: bool = False
     temperature: float = Field(default=1.0, gt=0)
-    intensity_ranges: dict[str, tuple[float, float]] = {}
-    volume_range: tuple[float, float] | None = None
+    window_dice: dict[Literal["windows", "one-pass"], dict[Region, float]] = {}
+    dice_predictor: DicePredictor | None = None
+    seen: Seen | None = None
     dice_per_modality_subset: dict[str, float] = {}
     training_data: dict[str, str] = {}
     metrics: dict[str, float] = {}
     versions: dict[str, str] = {}
     weights_file: str = Field(default="weights.safetensors", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.safetensors$")
     weights_sha256: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_old_fields(cls, said: Any) -> Any:
+        """Older files hold two fields that nothing was ever written into; ``seen`` took their place."""
+        old = {"intensity_ranges", "volume_range"}
+        return {k: v for k, v in said.items() if v or k not in old} if isinstance(said, dict) else said
 
     @model_validator(mode="after")
     def _told_what_is_missing(self) -> ModelSpec:

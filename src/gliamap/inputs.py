@@ -35,6 +35,11 @@ class NetworkInput:
         """The input channels ``(C', *box.shape)``, zero where the box leaves the grid."""
         return with_presence(cut_channels(self.image, box, self.config), self.present, self.config)
 
+    def is_blank(self, box: Box) -> bool:
+        """All that the network is shown of ``box`` is 0, but for what says which modalities are there."""
+        boxes = (box, mirrored(box, self.shape[0])) if self.config.mirror else (box,)
+        return not any(self.image[(..., *part.clip(self.shape).slices)].any() for part in boxes)
+
 
 def cut_channels(image: NDArray[np.floating], box: Box, config: InputConfig) -> NDArray[np.float32]:
     """The modalities inside ``box``, ``(C, *box.shape)`` float32, followed by the mirrored ones where asked for.

@@ -302,15 +302,18 @@ def encode_regions(labels: LabelMap, regions: Sequence[Region]) -> NDArray[np.bo
     return np.stack([region_mask(labels, region) for region in regions])
 
 
-def decode_regions(masks: NDArray[np.bool_], regions: Sequence[Region], convention: Convention) -> LabelMap:
-    """Tissues from region masks ``(R, *space)``, inner regions drawn over outer ones.
+def decode_regions(masks: Iterable[NDArray[np.bool_]], regions: Sequence[Region], convention: Convention) -> LabelMap:
+    """Tissues from the mask of each of ``regions`` (outermost first), inner regions drawn over outer ones.
 
     WT alone is edema (or tumour, where the convention has nothing finer), TC beyond ET is the non-enhancing core.
-    An inner voxel outside its outer region counts as inner.
+    An inner voxel outside its outer region counts as inner. One mask is held at a time, where they come one by one.
     """
-    out = np.zeros(masks.shape[1:], np.uint8)
-    for region in (r for r in Region if r in regions):
-        out[masks[list(regions).index(region)]] = _rest_of(region, convention)
+    out: LabelMap | None = None
+    for region, mask in zip(regions, masks, strict=True):
+        if out is None:
+            out = np.zeros(mask.shape, np.uint8)
+        out[mask] = _rest_of(region, convention)
+    assert out is not None  # every convention has a region
     return out
 
 
@@ -335,7 +338,16 @@ def encode_classes(labels: LabelMap, tissues: Sequence[Tissue]) -> NDArray[np.bo
     return np.stack([labels == tissue for tissue in (Tissue.BACKGROUND, *tissues)])
 
 
-def decode_classes(channels: NDArray[np.generic], tissues: Sequence[Tissue]) -> LabelMap:
-    """Tissues from class scores or masks ``(1 + len(tissues), *space)``, background first: the largest wins."""
-    table = np.array([Tissue.BACKGROUND, *tissues], np.uint8)
-    return np.asarray(table[np.argmax(channels, axis=0)])
+def decode_classes(channels: Iterable[NDArray[np.generic]], tissues: Sequence[Tissue]) -> LabelMap:
+    """Tissues from the scores or mask of background and of each of ``tissues``: the largest wins, of equals the first.
+
+    One channel and the largest so far are held at a time, where they come one by one.
+    """
+    rest = iter(channels)
+    largest = np.array(next(rest))
+    out = np.zeros(largest.shape, np.uint8)
+    for tissue, channel in zip(tissues, rest, strict=True):
+        wins = channel > largest
+        out[wins] = tissue
+        np.copyto(largest, channel, where=wins)
+    return out

@@ -1,4 +1,4 @@
-"""What the preflight looks for, as data, and what it says of a case. Knows no files."""
+"""What the preflight and a look at a prediction look for, as data, and what they say of a case. Knows no files."""
 
 from __future__ import annotations
 
@@ -73,7 +73,41 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         )
     }
 )  # fmt: skip
-"""Every rule by its code."""
+"""Every rule of the preflight by its code."""
+
+WARNINGS: Mapping[str, Rule] = MappingProxyType(
+    {
+        rule.code: rule
+        for rule in (
+            Rule("empty-mask", Level.WARN, "no tumour found", "look at the scan: is there really none?"),
+            Rule("low-confidence", Level.WARN, "low confidence", "correct the mask by hand, or do not use it"),
+            Rule("tumour-at-border", Level.WARN, "tumour at the border of the scan",
+                 "a part of it may lie outside; segment a scan of the whole head"),
+            Rule("volume-unlike-training", Level.WARN, "a tumour smaller or larger than in training",
+                 "look at the mask: parts may be missing, or be no tumour"),
+            Rule("lesions-unlike-training", Level.WARN, "more lesions than in training",
+                 "look at the mask; --min-size removes small parts"),
+            Rule("enhancing-without-t1c", Level.WARN, "enhancing tumour told without T1c",
+                 "take it for a guess: enhancement is seen on T1c alone"),
+            Rule("foreground-unlike-training", Level.WARN, "a whole head for a model of brains, or the reverse",
+                 "use a model for such scans, or strip the skull"),
+            RULES["modalities-swapped"],
+            RULES["copied-channel"],
+            RULES["empty-image"],
+            RULES["constant-image"],
+            Rule("without-modality", Level.WARN, "done without a modality", "add its file if there is one"),
+            Rule("not-registered", Level.WARN, "not registered", "register the files to one grid and segment again"),
+            Rule("intensities-unlike-training", Level.WARN, "intensities unlike those in training",
+                 "look at the images: cut off, inverted, or of another kind?"),
+            Rule("spacing-unlike-training", Level.WARN, "voxels of another size than in training",
+                 "segment at the spacing of the training, with --spacing, or use a model for such scans"),
+            Rule("size-unlike-training", Level.WARN, "a head of another size than in training",
+                 "check the voxel sizes in the header, and whether the whole head is in the scan"),
+            Rule("read-with-remarks", Level.WARN, "read with a remark", "correct the files as it says"),
+        )
+    }
+)  # fmt: skip
+"""What is said beside a prediction, by its code, the most serious first."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +119,13 @@ class Finding:
 
     @property
     def rule(self) -> Rule:
-        """The rule that is broken."""
-        return RULES[self.code]
+        """The rule that is broken, of the preflight or of a prediction."""
+        return RULES.get(self.code) or WARNINGS[self.code]
+
+    @property
+    def text(self) -> str:
+        """What the rule means, and what was found, in a line."""
+        return f"{self.rule.title}: {self.found}" if self.found else self.rule.title
 
 
 def gather(code: str, said: Mapping[str, str]) -> list[Finding]:

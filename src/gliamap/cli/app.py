@@ -12,17 +12,20 @@ from typing import NoReturn
 import typer
 
 from gliamap.cli import (
+    calibrate_verb,
     compare_verb,
     data_verbs,
+    demo_verb,
     evaluate_verb,
     explore_verb,
+    export_verb,
     front_verbs,
     label_verbs,
-    model_verbs,
     networks_verb,
     patches_verb,
     plan_verb,
     recipes_verb,
+    segment_verb,
     split_verb,
     study_verbs,
     teach_verb,
@@ -58,13 +61,15 @@ app.command("patches")(patches_verb.patches)
 app.command("train")(train_verb.train)
 app.command("cross-validate")(study_verbs.cross_validate)
 app.command("compare")(compare_verb.compare)
+app.command("calibrate")(calibrate_verb.calibrate)
 app.command("teach")(teach_verb.teach)
-app.command("segment")(model_verbs.segment)
+app.command("segment")(segment_verb.segment)
 app.command("evaluate")(evaluate_verb.evaluate)
 app.command("convert-labels")(label_verbs.convert_labels)
+app.command("export")(export_verb.export)
 app.command("export-dataset")(label_verbs.export_dataset)
 app.command("phantom")(data_verbs.phantom)
-app.command("demo")(model_verbs.demo)
+app.command("demo")(demo_verb.demo)
 
 
 def main() -> None:

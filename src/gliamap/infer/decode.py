@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +14,17 @@ from gliamap.labels import LabelMap, Region, decode_classes, decode_regions, get
 
 
 def decode(
-    probabilities: NDArray[np.float32], output: OutputConfig, clean_up: CleanUpConfig, voxel_size: float
+    probabilities: Iterable[NDArray[np.floating]], output: OutputConfig, clean_up: CleanUpConfig, voxel_size: float
 ) -> LabelMap:
-    """Labels ``(X, Y, Z)`` (tissues) from probabilities ``(R, X, Y, Z)``.
+    """Labels ``(X, Y, Z)`` (tissues) from probabilities: an array ``(R, X, Y, Z)``, or R times ``(X, Y, Z)`` in turn.
 
     Regions are cut at 0.5; classes take the largest, which must beat background: where all are zero (outside the
     crop) it is background. Then connected parts of tumour smaller than ``clean_up.min_size`` (mL, or pixels for an
     image; ``voxel_size`` is one voxel's) are removed.
     """
     if output.kind == "regions":
-        labels = decode_regions(probabilities > 0.5, output.regions, get_convention(output.convention))
+        masks = (channel > 0.5 for channel in probabilities)
+        labels = decode_regions(masks, output.regions, get_convention(output.convention))
     else:
         labels = decode_classes(probabilities, output.tissues)
     if clean_up.min_size > 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,22 +58,26 @@ def remove_leftovers(folder: Path) -> None:
     """Remove what writers that were killed left in ``folder`` itself. For folders that nobody else writes to."""
     for pattern in _LEFT:
         for part in folder.glob(pattern):
-            _remove(part)
+            if part.is_dir():
+                shutil.rmtree(part, ignore_errors=True)
+            else:
+                _remove(part)
 
 
 @contextmanager
 def atomic_files(folder: Path) -> Iterator[Path]:
     """A temporary folder inside ``folder``, whose files are moved up together when the block ends well.
 
-    For files that belong together: where one cannot be made, none appears. Files in folders keep them. ``folder`` is
-    made where it is missing. The temporary folder is removed in any case; its name starts with ``.part-``.
-    ``OutputError`` where ``folder`` cannot be written to.
+    For files that belong together: where one cannot be made, none appears. JSON files, which tell of the others, come
+    last. Files in folders keep them. ``folder`` is made where it is missing. The temporary folder is removed in any
+    case; its name starts with ``.part-``. ``OutputError`` where ``folder`` cannot be written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".part-", dir=folder) as name:
             yield Path(name)
-            for path in sorted(path for path in Path(name).rglob("*") if path.is_file()):
+            made = (path for path in Path(name).rglob("*") if path.is_file())
+            for path in sorted(made, key=lambda path: (path.suffix == ".json", path)):
                 target = folder / path.relative_to(name)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 path.replace(target)

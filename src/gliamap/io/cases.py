@@ -131,6 +131,11 @@ def write_probabilities(path: Path, probs: NDArray[np.float32], reference: Path)
     _write_volume(path, np.moveaxis(probs, 0, -1), reference)
 
 
+def write_map(path: Path, volume: NDArray[np.float32], reference: Path) -> None:
+    """Write one value a voxel, ``(X, Y, Z)``, as a NIfTI file on the grid of ``reference``, for an image as well."""
+    _write_volume(path, volume, reference)
+
+
 def mask_suffix(reference: Path) -> str:
     """How a mask for ``reference`` ends: ``.nii.gz`` for NIfTI and MGZ, ``.png`` for slices."""
     return _format_of(reference).mask_suffix

@@ -31,10 +31,15 @@ def save_checkpoint(folder: Path, model: torch.nn.Module, spec: ModelSpec) -> Mo
     name = f"weights-{digest[:12]}.safetensors"
     new.replace(folder / name)
     sealed = spec.model_copy(update={"weights_file": name, "weights_sha256": digest})
-    write_json(folder / "model.json", sealed.model_dump(mode="json"), durable=True)
+    write_spec(folder, sealed)
     for other in set(folder.glob("weights*.safetensors")) - {folder / name}:
         other.unlink()
     return sealed
+
+
+def write_spec(folder: Path, spec: ModelSpec) -> None:
+    """Write ``model.json`` beside the weights that it names."""
+    write_json(folder / "model.json", spec.model_dump(mode="json"), durable=True)
 
 
 def read_spec(folder: Path) -> ModelSpec:
@@ -61,18 +66,26 @@ def read_spec(folder: Path) -> ModelSpec:
 def load_weights(folder: Path, model: torch.nn.Module, spec: ModelSpec) -> None:
     """Load the folder's weights into ``model``; ``FileError`` where they are missing, altered or do not fit."""
     weights = folder / spec.weights_file
+    check_weights(folder, spec)
+    try:
+        load_model(model, str(weights))
+    except (SafetensorError, RuntimeError) as error:
+        raise _unfitting(weights, " ".join(line.strip() for line in str(error).splitlines()[:2])) from error
+
+
+def check_weights(folder: Path, spec: ModelSpec) -> str:
+    """The hash of the folder's weights; ``FileError`` where they are missing or not those that ``spec`` describes."""
+    weights = folder / spec.weights_file
     if not weights.is_file():
         raise FileError(f"{weights} is missing", remedy="copy the whole model folder")
-    if spec.weights_sha256 and file_sha256(weights) != spec.weights_sha256:
+    digest = file_sha256(weights)
+    if spec.weights_sha256 and digest != spec.weights_sha256:
         raise FileError(
             f"{weights} is not the file that model.json describes",
             found="its hash differs: it was changed, or not copied to its end",
             remedy="copy the whole model folder again",
         )
-    try:
-        load_model(model, str(weights))
-    except (SafetensorError, RuntimeError) as error:
-        raise _unfitting(weights, " ".join(line.strip() for line in str(error).splitlines()[:2])) from error
+    return digest
 
 
 def check_size(folder: Path, spec: ModelSpec, parameters: int) -> None:

@@ -58,13 +58,7 @@ def reliability(
     """
     if probabilities.shape != reference.shape:
         raise ValueError(f"probabilities {probabilities.shape} and reference {reference.shape} must have one shape")
-    core = reference | (probabilities >= 0.5)
-    box = bounding_box(core)
-    if box is None:
-        return Reliability((0,) * BINS, (0,) * BINS, (0.0,) * BINS, 0.0)
-    steps = [math.floor(MARGIN * (1 + ROUNDING) / step) for step in spacing]
-    around = box.grow(max(steps), core.shape).slices
-    near = _grown(core[around], steps)
+    around, near = near_voxels(reference | (probabilities >= 0.5), spacing)
     said, inside = probabilities[around][near].astype(np.float64), reference[around][near]
     place = np.minimum((said * BINS).astype(np.intp), BINS - 1)
     return Reliability(
@@ -73,6 +67,22 @@ def reliability(
         said=tuple(np.bincount(place, said, minlength=BINS).tolist()),
         squares=float(((said - inside) ** 2).sum()),
     )
+
+
+def near_voxels(
+    core: NDArray[np.bool_], spacing: tuple[float, float, float]
+) -> tuple[tuple[slice, slice, slice], NDArray[np.bool_]]:
+    """The voxels within ``MARGIN`` along each axis of one of ``core`` ``(X, Y, Z)``: a box, and which voxels in it.
+
+    ``spacing`` is in the unit of the grid. Where ``core`` is empty, so is the box.
+    """
+    box = bounding_box(core)
+    if box is None:
+        nowhere = (slice(0), slice(0), slice(0))
+        return nowhere, core[nowhere]
+    steps = [math.floor(MARGIN * (1 + ROUNDING) / step) for step in spacing]
+    around = box.grow(max(steps), core.shape).slices
+    return around, _grown(core[around], steps)
 
 
 def brier(found: Reliability) -> float | None:

@@ -26,18 +26,22 @@ from gliamap.nets.widths import attention_heads, check_doubled
 
 def dynunet(config: NetConfig) -> nn.Module:
     """DynUNet, nnU-Net's network (Isensee et al. 2021): leaky ReLU, strided convolutions."""
+    return DynUNet(**dynunet_settings(config))
+
+
+def dynunet_settings(config: NetConfig) -> dict[str, Any]:
+    """What MONAI's DynUNet is built with."""
     levels = len(config.widths)
     strides = [1] + [2] * (levels - 1)
-    return DynUNet(
-        **_channels(config),
-        kernel_size=[3] * levels,
-        strides=strides,
-        upsample_kernel_size=strides[1:],
-        filters=list(config.widths),
-        norm_name=("instance", {"affine": True}),
-        deep_supervision=config.deep_supervision,
-        deep_supr_num=min(2, levels - 2),
-    )
+    return _channels(config) | {
+        "kernel_size": [3] * levels,
+        "strides": strides,
+        "upsample_kernel_size": strides[1:],
+        "filters": list(config.widths),
+        "norm_name": ("instance", {"affine": True}),
+        "deep_supervision": config.deep_supervision,
+        "deep_supr_num": min(2, levels - 2),
+    }
 
 
 def residual_unet(config: NetConfig) -> nn.Module:
@@ -58,7 +62,12 @@ def residual_unet(config: NetConfig) -> nn.Module:
 
 def attention_unet(config: NetConfig) -> nn.Module:
     """Attention U-Net (Oktay et al. 2018): what a skip passes on is weighted first. MONAI's has batch normalisation."""
-    return AttentionUnet(**_channels(config), channels=config.widths, strides=[2] * (len(config.widths) - 1))
+    return AttentionUnet(**attention_unet_settings(config))
+
+
+def attention_unet_settings(config: NetConfig) -> dict[str, Any]:
+    """What MONAI's AttentionUnet is built with."""
+    return _channels(config) | {"channels": config.widths, "strides": [2] * (len(config.widths) - 1)}
 
 
 def unet_plus_plus(config: NetConfig) -> nn.Module:
@@ -84,13 +93,17 @@ class _UNetPlusPlus(BasicUNetPlusPlus):
 def segresnet(config: NetConfig) -> nn.Module:
     """SegResNet (Myronenko 2018), without its autoencoder: most blocks at the coarsest level, group normalisation."""
     check_doubled(config, multiple=8)
+    return SegResNet(**segresnet_settings(config))
+
+
+def segresnet_settings(config: NetConfig) -> dict[str, Any]:
+    """What MONAI's SegResNet is built with."""
     levels = len(config.widths)
-    return SegResNet(
-        **_channels(config),
-        init_filters=config.widths[0],
-        blocks_down=(1, *[2] * (levels - 2), 4),
-        blocks_up=(1,) * (levels - 1),
-    )
+    return _channels(config) | {
+        "init_filters": config.widths[0],
+        "blocks_down": (1, *[2] * (levels - 2), 4),
+        "blocks_up": (1,) * (levels - 1),
+    }
 
 
 def mednext(config: NetConfig) -> nn.Module:
@@ -117,8 +130,13 @@ def swin_unetr(config: NetConfig) -> nn.Module:
     """Swin UNETR (Hatamizadeh et al. 2022): a Swin transformer as the encoder of a convolutional U-Net."""
     check_doubled(config, multiple=12)
     with torch.device("cpu"):  # it looks at numbers while it is built, and on the meta device there are none
-        net = SwinUNETR(**_channels(config), feature_size=config.widths[0])
+        net = SwinUNETR(**swin_unetr_settings(config))
     return net.to(torch.get_default_device())
+
+
+def swin_unetr_settings(config: NetConfig) -> dict[str, Any]:
+    """What MONAI's SwinUNETR is built with."""
+    return _channels(config) | {"feature_size": config.widths[0]}
 
 
 def unetr(config: NetConfig) -> nn.Module:

@@ -45,8 +45,9 @@ class Network:
     finest level down, as many as are sensible; it has the first ``levels`` of them unless told otherwise, and from
     ``least`` to ``most`` (``None``: any number). ``fixed``: it has these and no others. ``stem``: voxels of the input,
     along an axis, to one of the finest level. ``deep_supervision``: while training it can give logits at coarser
-    levels, too. ``sized``: its weights depend on the size of its input, so that it takes no other. ``extra``: what must
-    be installed beside gliamap.
+    levels, too. ``sized``: its weights depend on the size of its input, so that it takes no other. ``one_graph``: its
+    layers do the same whatever the size, so that one exported graph holds for all. ``extra``: what must be installed
+    beside gliamap.
     """
 
     build: Callable[[NetConfig], nn.Module]
@@ -60,6 +61,7 @@ class Network:
     stem: int = 1
     deep_supervision: bool = False
     sized: bool = False
+    one_graph: bool = True
     extra: str | None = None
 
     def divisor(self, levels: int) -> int:

@@ -117,6 +117,7 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
             {2: _doubled(96)},
             levels=4,
             stem=TOKEN,
+            one_graph=False,
         ),
         "swin-unetr": Network(
             monai_nets.swin_unetr,
@@ -130,6 +131,7 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
             least=5,
             most=5,
             stem=2,
+            one_graph=False,
         ),
         "unetr": Network(
             monai_nets.unetr,
@@ -143,6 +145,7 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
             least=5,
             most=5,
             sized=True,
+            one_graph=False,
         ),
         "mednext": Network(
             monai_nets.mednext,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Collection
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,8 @@ from gliamap.prep.steps import (
 from gliamap.prep.tumour_index import build_tumour_index
 from gliamap.volume import ras_order
 
+T = TypeVar("T", bound=np.generic)
+
 
 def prepare(case: Case, config: PrepConfig, *, may_be_missing: Collection[str] = ()) -> PreparedCase:
     """Reorient to RAS+, crop to the foreground, resample where asked, normalise inside the foreground.
@@ -36,11 +39,15 @@ def prepare(case: Case, config: PrepConfig, *, may_be_missing: Collection[str] =
     has labels, with a generator seeded by the case id, so that it does not depend on the order of cases.
     """
     _check_modalities(case, config, may_be_missing)
-    image, record = _onto_grid(case, config)
-    mask = foreground_mask(image, config.foreground)
+    channels, record = _onto_grid(case, config)
+    mask = foreground_mask(list(channels.values()), config.foreground)
     if record.resampled:
-        image = resample(image, record.shape)
         mask = resample(mask[None].astype(np.float32), record.shape)[0] >= 0.5
+    # C order, whatever the order in memory of the files
+    image = np.zeros((len(config.modalities), *record.shape), np.float32)
+    for target, modality in zip(image, config.modalities, strict=True):
+        if modality in channels:
+            target[...] = resample(channels[modality][None], record.shape)[0]
     if config.normalise == "robust":
         image = clip_tails(image, mask)
     image = zscore(image, mask, zero_outside=config.foreground == "brain")
@@ -54,12 +61,26 @@ def prepare(case: Case, config: PrepConfig, *, may_be_missing: Collection[str] =
     return PreparedCase(case.case_id, case.patient_id, image, record, labels, index, present)
 
 
-def restore(probabilities: NDArray[np.float32], record: GridRecord) -> NDArray[np.float32]:
+def restore(probabilities: NDArray[np.floating], record: GridRecord) -> NDArray[np.float32]:
     """Bring ``(R, *prepared shape)`` probabilities back to ``(R, *native shape)``: zero outside the crop."""
-    on_crop = resample(probabilities, record.crop.shape)
+    return to_native(to_crop(probabilities, record), record)
+
+
+def to_crop(probabilities: NDArray[np.floating], record: GridRecord) -> NDArray[np.float32]:
+    """The first half of :func:`restore`: ``(R, *prepared shape)`` at the native spacing, ``(R, *crop shape)`` in RAS+.
+
+    The array itself where nothing was resampled (and it is float32).
+    """
+    return resample(probabilities.astype(np.float32, copy=False), record.crop.shape)
+
+
+def to_native(array: NDArray[T], record: GridRecord) -> NDArray[T]:
+    """The second half: ``(..., *crop shape)`` of any kind put back into the native grid, zero outside the crop.
+
+    No value changes, so that labels can go this way as well as probabilities. Where the crop is the whole grid, a view.
+    """
     x, y, z = (record.native.shape[a] for a in record.axes)
-    full = undo_crop(on_crop, record.crop, (x, y, z))
-    return undo_reorient(full, record.axes, record.flips)
+    return undo_reorient(undo_crop(array, record.crop, (x, y, z)), record.axes, record.flips)
 
 
 def _check_modalities(case: Case, config: PrepConfig, may_be_missing: Collection[str]) -> None:
@@ -86,23 +107,19 @@ def _present(
     return seen if any(seen) else there
 
 
-def _onto_grid(case: Case, config: PrepConfig) -> tuple[NDArray[np.float32], GridRecord]:
-    """The wanted modalities in RAS+, cropped, zero where the case lacks them, and how they got there."""
+def _onto_grid(case: Case, config: PrepConfig) -> tuple[dict[str, NDArray[np.float32]], GridRecord]:
+    """The wanted modalities that the case has, in RAS+ and cropped (views), and how they get to the prepared grid."""
     axes, flips = ras_order(case.grid.affine)
     turned = reorient(case.image, axes, flips)
     shape = (turned.shape[1], turned.shape[2], turned.shape[3])
-    there = {m: case.modalities.index(m) for m in config.modalities if m in case.modalities}
-    foreground = bounding_box(foreground_mask(turned[list(there.values())], config.foreground))
+    there = {m: turned[case.modalities.index(m)] for m in config.modalities if m in case.modalities}
+    foreground = bounding_box(foreground_mask(list(there.values()), config.foreground))
     crop = foreground.grow(config.crop_margin, shape) if foreground else whole(shape)
-    # C order, whatever the order in memory of the files
-    image = np.zeros((len(config.modalities), *crop.shape), np.float32)
-    for target, modality in zip(image, config.modalities, strict=True):
-        if modality in there:
-            target[...] = turned[(there[modality], *crop.slices)]
+    channels = {m: channel[crop.slices] for m, channel in there.items()}
     native = case.grid.spacing
     spacing = (native[axes[0]], native[axes[1]], native[axes[2]])
     if config.spacing is None:
-        return image, GridRecord(case.grid, axes, flips, crop, crop.shape, spacing)
+        return channels, GridRecord(case.grid, axes, flips, crop, crop.shape, spacing)
     new_shape = resampled_shape(crop.shape, spacing, config.spacing)
     x, y, z = (s * n / m for s, n, m in zip(spacing, crop.shape, new_shape, strict=True))
-    return image, GridRecord(case.grid, axes, flips, crop, new_shape, (x, y, z))
+    return channels, GridRecord(case.grid, axes, flips, crop, new_shape, (x, y, z))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -38,11 +39,14 @@ def undo_reorient(array: NDArray[T], axes: Axes, flips: Flips) -> NDArray[T]:
     return unflipped.transpose(*range(lead), *(lead + axes.index(a) for a in range(3)))
 
 
-def undo_crop(array: NDArray[np.float32], crop: Box, shape: Shape) -> NDArray[np.float32]:
-    """Put ``array`` back at ``crop`` in a grid of ``shape``, zero elsewhere: the inverse of slicing by ``crop``."""
+def undo_crop(array: NDArray[T], crop: Box, shape: Shape) -> NDArray[T]:
+    """Put ``array`` back at ``crop`` in a grid of ``shape``, zero elsewhere: the inverse of slicing by ``crop``.
+
+    The array itself where the crop is the whole grid.
+    """
     if crop.shape == shape:
         return array
-    out = np.zeros((*array.shape[:-3], *shape), np.float32)
+    out = np.zeros((*array.shape[:-3], *shape), array.dtype)
     out[(..., *crop.slices)] = array
     return out
 
@@ -82,23 +86,28 @@ def resample_labels(labels: NDArray[np.uint8], shape: Shape) -> NDArray[np.uint8
     return np.asarray(values[np.argmax(shares, axis=0)])
 
 
-def foreground_mask(image: NDArray[np.float32], kind: Literal["brain", "head"]) -> NDArray[np.bool_]:
-    """Where ``(C, X, Y, Z)`` shows the patient, ``(X, Y, Z)``.
+def foreground_mask(
+    image: NDArray[np.float32] | Sequence[NDArray[np.float32]], kind: Literal["brain", "head"]
+) -> NDArray[np.bool_]:
+    """Where ``(C, X, Y, Z)``, an array or its channels, shows the patient, ``(X, Y, Z)``.
 
     ``brain``: not zero in any channel (skull-stripped images). ``head``: brighter than Otsu's threshold in any
     channel, holes filled in every slice (the scalp is a ring around a dark skull), the largest piece. All false for
     a blank image.
     """
+    bright: NDArray[np.bool_] = np.zeros(image[0].shape, np.bool_)
+    for channel in image:  # one at a time: all at once would be as many masks
+        np.logical_or(bright, channel if kind == "brain" else channel > _otsu_threshold(channel), out=bright)
     if kind == "brain":
-        return np.asarray((image != 0).any(axis=0))
-    bright: NDArray[np.bool_] = np.zeros(image.shape[1:], np.bool_)
-    for channel in image:
-        np.logical_or(bright, channel > _otsu_threshold(channel), out=bright)
+        return bright
     for z in range(bright.shape[2]):
         bright[..., z] = ndimage.binary_fill_holes(bright[..., z])
     labelled, count = ndimage.label(bright)
     if count > 1:
-        bright = labelled == 1 + int(np.argmax(np.bincount(labelled.ravel())[1:]))
+        sizes = np.zeros(count + 1, np.int64)
+        for slab in labelled:  # not all at once: bincount makes a copy in 64 bits
+            sizes += np.bincount(slab.ravel(), minlength=count + 1)
+        bright = labelled == 1 + int(np.argmax(sizes[1:]))
     return bright
 
 
@@ -154,7 +163,7 @@ def zscore_statistics(image: NDArray[np.float32], mask: NDArray[np.bool_]) -> li
     """Mean and standard deviation of each channel inside ``mask``; (0, 0) where the mask is empty."""
     if not mask.any():
         return [(0.0, 0.0)] * len(image)
-    inside = [channel[mask].astype(np.float64) for channel in image]
+    inside = (channel[mask].astype(np.float64) for channel in image)
     return [(float(values.mean()), float(values.std())) for values in inside]
 
 

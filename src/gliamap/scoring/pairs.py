@@ -32,7 +32,7 @@ _NIFTI = (".nii.gz", ".nii")
 _ENDINGS = ("", "-seg", "_seg")
 """What may stand between the case id and the suffix in the name of a mask."""
 
-_NO_MASKS = (ENDING, "_mosaic", "_comparison")
+_NO_MASKS = (ENDING, "_mosaic", "_comparison", "_entropy", "_disagreement")
 """What follows the case id in the names of other files that gliamap writes."""
 
 _BARE = ("the references are bare masks: every case counts as its own patient",)

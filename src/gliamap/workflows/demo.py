@@ -17,7 +17,8 @@ from gliamap.sources.detect import scan
 from gliamap.sources.phantom import PHANTOM_CONVENTION, write_phantoms
 from gliamap.workflows.evaluate import EvaluateOptions, evaluate
 from gliamap.workflows.failures import check_folder
-from gliamap.workflows.segment import SegmentOptions, segment
+from gliamap.workflows.segment import segment
+from gliamap.workflows.segment_settings import SegmentOptions
 
 DEMO_SEED = 2026
 """Not a seed that the built-in model was trained on."""

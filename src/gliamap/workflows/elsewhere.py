@@ -29,7 +29,8 @@ from gliamap.workflows.evaluate import EvaluateOptions, evaluate
 from gliamap.workflows.failures import reason_of
 from gliamap.workflows.folds import is_predicted
 from gliamap.workflows.foreground import settle_foreground
-from gliamap.workflows.segment import SegmentOptions, segment
+from gliamap.workflows.segment import segment
+from gliamap.workflows.segment_settings import SegmentOptions
 from gliamap.workflows.transfer import seen_cases
 
 NOTHING = "nothing"

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from gliamap.case import Case, CaseFiles
 from gliamap.checks.anatomy import stripped_or_head
+from gliamap.checks.findings import Finding
 from gliamap.config import ModelSpec
 from gliamap.errors import ConfigError, FitError
 from gliamap.sources.phantom import is_phantom
-
-_SAMPLE = 100_000  # voxels that are looked at
-_FEWEST_VALUES = 8  # a mask has no more, an image of a head many times as many
 
 _LOOKS = {"brain": "a skull-stripped brain", "head": "a whole head with its skull"}
 _TRAINED_ON = {"brain": "skull-stripped brains", "head": "whole heads"}
 
 
-def check_fit(case: Case, files: CaseFiles, spec: ModelSpec, *, force: bool = False) -> tuple[str, ...]:
-    """Remarks on what does not fit but is let through with ``force``.
+def check_fit(case: Case, files: CaseFiles, spec: ModelSpec, *, force: bool = False) -> tuple[Finding, ...]:
+    """``foreground-unlike-training`` where the case is not of the model's kind, but let through with ``force``.
 
     ``ConfigError`` where the model is not for scans of this kind at all: a model of phantoms on anything else, with
     ``force`` as well, because what it says of a patient is made up; a model of volumes on a slice. ``FitError``, this
@@ -48,17 +44,5 @@ def check_fit(case: Case, files: CaseFiles, spec: ModelSpec, *, force: bool = Fa
             expected=_LOOKS[own],
             remedy=f"{first}, use a model of {_TRAINED_ON[seen]}, or say --force if the look deceives",
         )
-    return (f"the model was trained on {_TRAINED_ON[own]}, this looks like {_LOOKS[seen]}: segmented with --force",)
-
-
-def odd_images(case: Case) -> tuple[str, ...]:
-    """Remarks on images of one value, and of so few that they must be masks."""
-    odd = []
-    for name, channel in zip(case.modalities, case.image, strict=True):
-        if channel.min() == channel.max():
-            odd.append(f"{name} is blank: the same value everywhere")
-            continue
-        values = np.unique(channel.ravel()[:: max(1, channel.size // _SAMPLE)])
-        if values.size <= _FEWEST_VALUES:
-            odd.append(f"{name} has only {values.size} different values: a mask?")
-    return tuple(odd)
+    text = f"the model was trained on {_TRAINED_ON[own]}, this looks like {_LOOKS[seen]}: segmented with --force"
+    return (Finding("foreground-unlike-training", text),)

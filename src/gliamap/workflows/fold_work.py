@@ -30,7 +30,8 @@ from gliamap.workflows.evaluate import EvaluateOptions
 from gliamap.workflows.failures import reason_of
 from gliamap.workflows.folds import Fold
 from gliamap.workflows.processes import open_devices
-from gliamap.workflows.segment import SegmentOptions, segment
+from gliamap.workflows.segment import segment
+from gliamap.workflows.segment_settings import SegmentOptions
 from gliamap.workflows.train import train
 from gliamap.workflows.train_settings import TrainOptions, full_settings
 
@@ -189,7 +190,15 @@ def predict_fold(task: FoldTask, tell: Observe) -> None:
         tell(StudyReport("segment", f"{fold.name}: {int(done)} of {cases} predicted, {case_id}", 1, 1))
 
     # A case of the store is what the model is for, whatever it looks like: hence force.
-    options = SegmentOptions(part="test", cases=left, pictures=False, pattern=task.pattern, force=True, overwrite=True)
+    options = SegmentOptions(
+        part="test",
+        cases=left,
+        pictures=False,
+        pattern=task.pattern,
+        force=True,
+        overwrite=True,
+        manifest=False,  # all folds of a repeat share the folder
+    )
     done = segment(task.scans, fold.masks, model=fold.run, options=options, progress=progress)
     if done.failed:
         first, why = next(iter(done.failed.items()))

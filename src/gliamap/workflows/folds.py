@@ -96,6 +96,11 @@ def is_predicted(masks: Path, case_id: str, weights: str | None) -> bool:
     return bool(content["model"]["weights_sha256"] == weights) and (masks / content["mask"]).is_file()
 
 
+def runs_of(models: Sequence[Path]) -> tuple[Path, ...]:
+    """Each model's own path; those of all folds where the folder of a cross-validation is named."""
+    return tuple(run for path in models for run in sorted(path.glob("repeat*/fold*/run")) or [path])
+
+
 def settle_splits(folds: Sequence[Fold]) -> None:
     """Write the split of each fold, or see that the one there is the same; ``ConfigError`` where it is not."""
     for fold in folds:

@@ -24,6 +24,7 @@ from gliamap.io.soft import write_soft
 from gliamap.io.store import StoreInfo, read_case, read_store
 from gliamap.sources.splits import Split
 from gliamap.workflows.failures import check_folder
+from gliamap.workflows.folds import runs_of
 from gliamap.workflows.transfer import seen_cases
 from gliamap.workflows.unchanged import check_unchanged
 from gliamap.workflows.unseen import check_unseen
@@ -64,7 +65,7 @@ def teach(
     ``ConfigError`` where the teachers do not fit the store or each other, or ``out`` holds other lessons.
     """
     info = read_store(store)
-    runs = _runs(teachers)
+    runs = runs_of(teachers)
     ensemble = [load_predictor(run) for run in runs]
     _check_alike(runs, ensemble, info)
     lessons = Lessons(
@@ -104,13 +105,8 @@ def check_lessons(folder: Path, info: StoreInfo, output: OutputConfig, split: Sp
     if not leaky:
         remedy = "say --test-share 0 and test on other data, take other teachers, or say --leaky"
         who = f"the teachers of {folder} have learned from"
-        check_unseen(who, lessons.seen, info, part="test", held_out=split.test, remedy=remedy)
+        check_unseen(who, lessons.seen, info.cases, part="test", held_out=split.test, remedy=remedy)
     return lessons
-
-
-def _runs(teachers: Sequence[Path]) -> list[Path]:
-    """Each teacher's folder; those of all folds where a cross-validation is named."""
-    return [run for path in teachers for run in sorted(path.glob("repeat*/fold*/run")) or [path]]
 
 
 def _check_alike(runs: Sequence[Path], ensemble: Sequence[Predictor], info: StoreInfo) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from gliamap.workflows.patch_drawing import ROWS, Epoch, find_patches, with_tabl
 from gliamap.workflows.pretrained import with_pretrained
 from gliamap.workflows.processes import check_alike, check_shared, open_devices
 from gliamap.workflows.run_record import claimed, describe_run
+from gliamap.workflows.seen import collect_seen
 from gliamap.workflows.teach import Lessons, check_lessons
 from gliamap.workflows.tracking import Observer, observers, open_trackers
 from gliamap.workflows.train_base import BASE, after_base, find_base, of_base
@@ -66,8 +67,7 @@ def train(
     options = options or TrainOptions()
     first = find_base(store, run, options, resume=resume)
     if first:
-        told = of_base(observe)
-        train(store, run / BASE, options=first, resume=resume, accept_changes=accept_changes, observe=told)
+        train(store, run / BASE, options=first, resume=resume, accept_changes=accept_changes, observe=of_base(observe))
         options = after_base(run, options)
     devices = open_devices()
     with devices.first_ahead():
@@ -82,6 +82,7 @@ def train(
         source = options.init_from and resolve_model(options.init_from)
         job = Job(store, split.train, split.val, config, spec, run, options.lessons, listed, source, pretrained)
         check_job(job, devices.processes)
+        job = replace(job, spec=spec.model_copy(update={"seen": collect_seen(store, info, job.train_ids)}))
     record = _record(info, split, options=options, job=job, taught=taught or None, origin=origin)
     trackers = open_trackers(options.track, run, resume=resume, settings=record["settings"])
     check_alike(devices, record)

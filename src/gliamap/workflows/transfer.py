@@ -142,5 +142,5 @@ def _check_seen(
 ) -> None:
     remedy = f"divide the cases as it did (--split {find_split(path)}), test on other data, or say --leaky"
     seen = (*learned, *validated)
-    check_unseen(f"{path} has seen", seen, info, part="test", held_out=split.test, remedy=remedy)
-    check_unseen(f"{path} has learned from", learned, info, part="validation", held_out=split.val, remedy=remedy)
+    check_unseen(f"{path} has seen", seen, info.cases, part="test", held_out=split.test, remedy=remedy)
+    check_unseen(f"{path} has learned from", learned, info.cases, part="validation", held_out=split.val, remedy=remedy)
