@@ -124,6 +124,14 @@ def test_no_training_to_compare_with() -> None:
     assert told(empty, seen) == {"empty-mask": "no tumour found: as in 1 of 2 training cases"}
 
 
+def test_one_pass_is_told_until_it_was_compared_with_windows() -> None:
+    spec = tiny.spec()
+    asked = spec.model_copy(update={"window": spec.window.model_copy(update={"mode": "one-pass"})})
+    assert set(told(tiny.phantom(), asked)) == {"one-pass-unproved"}
+    compared = asked.model_copy(update={"window_dice": {"windows": {"WT": 0.9}, "one-pass": {"WT": 0.9}}})
+    assert told(tiny.phantom(), compared) == {}
+
+
 def test_the_border_of_a_slice_is_its_four_sides() -> None:
     spec = tiny.slice_spec()
     case = make.slice_case()

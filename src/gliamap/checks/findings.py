@@ -81,6 +81,8 @@ WARNINGS: Mapping[str, Rule] = MappingProxyType(
         for rule in (
             Rule("empty-mask", Level.WARN, "no tumour found", "look at the scan: is there really none?"),
             Rule("low-confidence", Level.WARN, "low confidence", "correct the mask by hand, or do not use it"),
+            Rule("one-pass-unproved", Level.WARN, "in one pass, which was never compared with windows for this model",
+                 "leave --window out, or compare the two with gliamap calibrate"),
             Rule("tumour-at-border", Level.WARN, "tumour at the border of the scan",
                  "a part of it may lie outside; segment a scan of the whole head"),
             Rule("volume-unlike-training", Level.WARN, "a tumour smaller or larger than in training",

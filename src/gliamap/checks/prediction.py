@@ -49,6 +49,8 @@ def look_at(
     """
     tumour = tumour_of(prediction.labels, prediction.grid)
     found = [*before, *_of_mask(prediction.labels, tumour, spec.seen), *_of_modalities(tumour, prediction, spec)]
+    if spec.window.mode == "one-pass" and "one-pass" not in spec.window_dice:
+        found.append(Finding("one-pass-unproved", ""))
     if spec.seen is not None:
         found += unlike_looks(look_of(prepared, spec.prep.modalities), spec.seen)
         found += unlike_tumours(tumour, spec.seen) if prediction.grid.unit == spec.seen.unit else []

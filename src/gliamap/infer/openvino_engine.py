@@ -17,6 +17,7 @@ from gliamap.boxes import Shape
 from gliamap.config import ModelSpec
 from gliamap.infer.converted import ConvertedEngine, Runner
 from gliamap.infer.engine import Precision
+from gliamap.infer.signal_stack import signal_stack_kept
 from gliamap.nets.exported import program
 
 
@@ -56,7 +57,8 @@ class OpenVINOEngine(ConvertedEngine):
             "PERFORMANCE_HINT": "LATENCY",
             "ENABLE_CPU_PINNING": False,  # two processes would choose the same cores
         }
-        compiled = self._core.compile_model(graph, "CPU", settings)
+        with signal_stack_kept():
+            compiled = self._core.compile_model(graph, "CPU", settings)
 
         def run(x: NDArray[np.float32]) -> NDArray[np.float32]:
             answer: NDArray[np.float32] = compiled(x, share_inputs=True)[0]
