@@ -24,7 +24,7 @@ from gliamap.scoring.evaluation import Evaluation
 from gliamap.scoring.summary import RegionSummary
 from gliamap.scoring.text_table import NOTHING
 from gliamap.sources.masks import scan_with_masks
-from gliamap.workflows.evaluate import EvaluateOptions, evaluate
+from gliamap.workflows.scores.evaluate import EvaluateOptions, evaluate
 
 PROTOCOL = "brats2023-gli"
 

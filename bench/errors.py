@@ -31,7 +31,7 @@ from gliamap.metrics.overlap import confusion, counts_of, dice
 from gliamap.scoring.estimate import estimate
 from gliamap.scoring.pairs import find_predictions, pairs_of, read_prediction, read_reference
 from gliamap.sources.detect import scan
-from gliamap.workflows.conventions import settle_convention
+from gliamap.workflows.common.conventions import settle_convention
 
 NEAR, CLOSE = 1.0, 3.0
 """Voxels from the border: no further than it can be drawn, and than readers differ."""
@@ -140,13 +140,13 @@ def border_rows(name: str, tally: Tally) -> list[list[Any]]:
 
 
 def size_rows(name: str, tally: Tally) -> list[list[Any]]:
-    """A row a third of the cases by size: how large, how many, mean Dice with its interval."""
+    """A row a third of the cases by size: how large, how many, mean Dice with its interval; none for a handful."""
+    if len(tally.cases) < 3 * len(THIRDS):
+        return []
     ranked = sorted(tally.cases, key=lambda case: case[1])
     rows: list[list[Any]] = []
     for title, part in zip(THIRDS, np.array_split(np.arange(len(ranked)), 3), strict=True):
         chosen = [ranked[i] for i in part]
-        if not chosen:
-            continue
         found = estimate((patient, score) for patient, _, score in chosen)
         shown = f"{found.mean:.3f}" + ("" if found.low is None else f" [{found.low:.3f}, {found.high:.3f}]")
         missed = sum(score == 0 for _, _, score in chosen)

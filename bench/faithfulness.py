@@ -31,9 +31,10 @@ from gliamap.infer.engines import build_engine
 from gliamap.infer.predictor import Predictor
 from gliamap.io.atomic import write_text
 from gliamap.io.cases import read_case
-from gliamap.io.checkpoint import read_spec, resolve_model
+from gliamap.io.checkpoint import read_spec
 from gliamap.labels import region_mask
 from gliamap.metrics.overlap import count, dice
+from gliamap.models.shipped import resolve_model
 from gliamap.scoring.estimate import estimate
 from gliamap.sources.detect import scan
 from gliamap.sources.splits import read_split

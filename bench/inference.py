@@ -38,8 +38,9 @@ from gliamap.config import ModelSpec, NetConfig
 from gliamap.errors import ConfigError
 from gliamap.infer.engine import cpu_has_fast_bf16
 from gliamap.io.atomic import read_json, write_json
-from gliamap.io.checkpoint import file_sha256, read_spec, resolve_model
+from gliamap.io.checkpoint import file_sha256, read_spec
 from gliamap.io.nifti import read_labels
+from gliamap.models.shipped import resolve_model
 from gliamap.nets.cost import count_parameters, forward_gflops
 from gliamap.nets.zoo import size_divisor
 from gliamap.sources.detect import scan

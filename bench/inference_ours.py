@@ -19,7 +19,7 @@ from gliamap.io.cases import read_case
 from gliamap.io.checkpoint import read_spec
 from gliamap.nets.zoo import size_divisor
 from gliamap.sources.detect import scan
-from gliamap.workflows.segment import Segmented, SegmentOptions, segment
+from gliamap.workflows.prediction.segment import Segmented, SegmentOptions, segment
 
 
 class Counter:

@@ -23,7 +23,7 @@ from run import anonymous_mib, commit, machine
 
 from gliamap.boxes import Shape
 from gliamap.io.store import read_store
-from gliamap.workflows.patches import make_patch_table
+from gliamap.workflows.data.patches import make_patch_table
 
 SIZE, STRIDE = 64, 32
 

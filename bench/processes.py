@@ -28,8 +28,8 @@ from gliamap.io.checkpoint import read_spec
 from gliamap.sources.phantom import write_phantoms
 from gliamap.training.progress import StepReport
 from gliamap.training.step import Stepper
-from gliamap.workflows.prepare import prepare
-from gliamap.workflows.train import TrainOptions, train
+from gliamap.workflows.data.prepare import prepare
+from gliamap.workflows.training.train import TrainOptions, train
 
 STEPS = 100
 KILLED_BEFORE = 61

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
-from gliamap.workflows.machine import machine
+from gliamap.workflows.common.machine import machine
 
 __all__ = ["CASE_SHAPE", "ROOT", "anonymous_mib", "commit", "machine"]
 
@@ -81,7 +81,7 @@ def write_phantom(folder: Path) -> Path:
 
 def prepare_here(source: Path, store: Path) -> None:
     """Prepare one case and print seconds and peak memory; run as a child process, so that the peak is its own."""
-    from gliamap.workflows.prepare import prepare
+    from gliamap.workflows.data.prepare import prepare
 
     started = time.perf_counter()
     prepare([source], store)

@@ -33,7 +33,7 @@ from gliamap.io.atomic import read_json, write_json, write_text
 from gliamap.scoring.estimate import estimate
 from gliamap.sources.detect import scan
 from gliamap.sources.splits import read_split
-from gliamap.workflows.evaluate import EvaluateOptions, evaluate
+from gliamap.workflows.scores.evaluate import EvaluateOptions, evaluate
 
 Row = dict[str, Any]
 

@@ -36,7 +36,7 @@ from gliamap.io.cases import read_case
 from gliamap.labels import Region, Tissue, region_mask
 from gliamap.prep.pipeline import prepare
 from gliamap.sources.detect import scan
-from gliamap.workflows.fit import check_fit
+from gliamap.workflows.prediction.fit import check_fit
 
 MODALITIES = ("t1", "t1c", "t2", "flair")
 SLICES = 200

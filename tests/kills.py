@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from gliamap.cli import app
-from gliamap.workflows import tracking, train  # noqa: F401 (for the children)
+from gliamap.workflows.training import tracking, train  # noqa: F401 (for the children)
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ import torch
 
 from gliamap.errors import GliamapError
 from gliamap.training.step import Stepper
-from gliamap.workflows.train import TrainOptions, train
+from gliamap.workflows.training.train import TrainOptions, train
 
-_IMPORTED = ["gliamap.training.fabric", "gliamap.workflows.train", "gliamap.workflows.tracking"]
+_IMPORTED = ["gliamap.training.fabric", "gliamap.workflows.training.train", "gliamap.workflows.training.tracking"]
 _CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate"}
 _HUNG_AFTER = 120.0
 

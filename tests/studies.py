@@ -17,13 +17,13 @@ from gliamap.io.checkpoint import read_spec
 from gliamap.recipes.recipe import Recipe
 from gliamap.sources.splits import read_split
 from gliamap.training.progress import StepReport
-from gliamap.workflows import compare_results, fold_work
-from gliamap.workflows.apart import Ended, Told
-from gliamap.workflows.fold_work import FoldTask, StudyReport
-from gliamap.workflows.prepare import prepare
-from gliamap.workflows.segment import Segmented, SegmentOptions
-from gliamap.workflows.tracking import Observer
-from gliamap.workflows.train import TrainOptions
+from gliamap.workflows.common.apart import Ended, Told
+from gliamap.workflows.data.prepare import prepare
+from gliamap.workflows.prediction.segment import Segmented, SegmentOptions
+from gliamap.workflows.studies import compare_results, fold_work
+from gliamap.workflows.studies.fold_work import FoldTask, StudyReport
+from gliamap.workflows.training.tracking import Observer
+from gliamap.workflows.training.train import TrainOptions
 
 Run = Callable[..., tuple[int, str, str]]
 """A command with some words: exit code, standard output, standard error."""

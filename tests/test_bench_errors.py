@@ -55,9 +55,12 @@ def test_false_enhancement_is_told_by_where_it_lies(errors: ModuleType) -> None:
 
 
 def test_thirds_are_by_size_and_count_what_was_missed(errors: ModuleType) -> None:
-    tally = errors.Tally(cases=[("a", 10, 0.0), ("b", 500, 0.9), ("c", 20, 0.5), ("d", 90, 0.7)])
+    sizes = (10, 500, 20, 90, 30, 40, 800, 60, 70)
+    tally = errors.Tally(cases=[(f"p{size}", size, 0.0 if size == 10 else 0.9) for size in sizes])
     assert [row[1:4] + row[5:] for row in errors.size_rows("x", tally)] == [
-        ["small", "10 to 20", 2, 1],
-        ["medium", "90 to 90", 1, 0],
-        ["large", "500 to 500", 1, 0],
+        ["small", "10 to 30", 3, 1],
+        ["medium", "40 to 70", 3, 0],
+        ["large", "90 to 800", 3, 0],
     ]
+    tally.cases.pop()
+    assert errors.size_rows("x", tally) == []

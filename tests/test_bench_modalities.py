@@ -15,7 +15,7 @@ import tiny
 from gliamap.config import InputConfig, PrepConfig, WindowConfig
 from gliamap.errors import ConfigError
 from gliamap.sources.splits import Split, write_split
-from gliamap.workflows.segment import SegmentOptions, segment
+from gliamap.workflows.prediction.segment import SegmentOptions, segment
 
 TWO = ("t1c", "flair")
 BENCH = Path(__file__).resolve().parent.parent / "bench"
@@ -96,7 +96,7 @@ def test_a_network_for_any_is_asked_as_users_ask_it(
     rows = measure(bench, tmp_path, runs, "--overlap", "0.5")["scores"]
     options = SegmentOptions(modalities=("t1c",), pictures=False)
     segment(tmp_path / "scans", tmp_path / "masks", model=Path(runs["with"][0]), options=options)
-    from gliamap.workflows.evaluate import evaluate  # noqa: PLC0415
+    from gliamap.workflows.scores.evaluate import evaluate  # noqa: PLC0415
 
     scores = evaluate(tmp_path / "masks", tmp_path / "scans", out=tmp_path / "scores")
     expected = {one.case_id: one.score.regions for one in scores.cases}

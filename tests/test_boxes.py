@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gliamap.boxes import Box, Shape, bounding_box, read_padded, whole, window_boxes
+from gliamap.boxes import Box, Shape, block_means, bounding_box, read_padded, whole, window_boxes
 
 SIZES = st.tuples(*[st.integers(1, 20)] * 3)
 CORNERS = st.tuples(*[st.integers(-6, 10)] * 3)
@@ -101,3 +101,11 @@ def test_a_box_counted_from_the_start_of_another() -> None:
     assert Box((0, 2, 1), (3, 4, 3)).relative_to(outer) == Box((2, 1, 1), (5, 3, 3))
     assert outer.relative_to(outer) == whole(outer.shape)
     assert Box((2, 1, 1), (5, 3, 3)).shift(outer.start) == Box((0, 2, 1), (3, 4, 3))
+
+
+def test_block_means_by_eye() -> None:
+    ramp = np.broadcast_to(np.arange(5)[:, None, None], (5, 3, 2))
+    assert block_means(ramp, (2, 3, 1))[:, 0, 0].tolist() == [0.5, 2.5, 4]  # the last block has one voxel only
+    assert block_means(ramp, (2, 2, 1)).shape == (3, 2, 2)
+    assert block_means(ramp.transpose(1, 2, 0), (1, 2, 4))[0, 0].tolist() == [1.5, 4]
+    assert np.array_equal(block_means(ramp > 2, (1, 1, 1)), (ramp > 2).astype(np.float32))

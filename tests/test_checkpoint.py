@@ -10,10 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from gliamap.config import ModelSpec, NetConfig, OutputConfig, PrepConfig, WindowConfig
-from gliamap.errors import ConfigError, FileError
-from gliamap.infer.predictor import load_predictor
-from gliamap.io.checkpoint import load_weights, read_spec, resolve_model, save_checkpoint
-from gliamap.models.shipped import shipped_model, shipped_names
+from gliamap.errors import FileError
+from gliamap.io.checkpoint import load_weights, read_spec, save_checkpoint
 from gliamap.nets.zoo import build_network
 
 
@@ -147,33 +145,3 @@ def test_an_interruption_leaves_the_checkpoint_of_before(
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), old.parameters(), strict=True))
     save_checkpoint(tmp_path, model, spec)
     assert len(list(tmp_path.iterdir())) == 2  # and nothing of the interrupted one
-
-
-def test_a_run_means_its_best_checkpoint_else_its_last(tmp_path: Path) -> None:
-    saved(tmp_path / "last", make_spec())
-    assert resolve_model(tmp_path) == tmp_path / "last"
-    saved(tmp_path / "best", make_spec())
-    assert resolve_model(tmp_path) == tmp_path / "best"
-    assert resolve_model(tmp_path / "last") == tmp_path / "last"
-
-
-def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match="there is no model at"):
-        resolve_model(tmp_path / "nothing")
-    with pytest.raises(FileError, match=r"is not a model\..*name a run folder"):
-        resolve_model(tmp_path)
-    file = tmp_path / "scan.nii"
-    file.write_bytes(b"")
-    with pytest.raises(FileError, match="is not a model"):
-        resolve_model(file)
-
-
-def test_every_shipped_model_loads() -> None:
-    for name in shipped_names():
-        folder = shipped_model(name)
-        assert load_predictor(folder).spec == read_spec(folder)
-
-
-def test_an_unknown_shipped_model_is_refused() -> None:
-    with pytest.raises(ConfigError, match="no shipped model called 'nonsense'"):
-        shipped_model("nonsense")

@@ -48,7 +48,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Phantoms, their store, and a model of phantoms."""
     root = tmp_path_factory.mktemp("made")
     tiny.write_set(root / "scans", 4)
-    from gliamap.workflows.prepare import prepare  # noqa: PLC0415
+    from gliamap.workflows.data.prepare import prepare  # noqa: PLC0415
 
     prepare([root / "scans"], root / "store")
     tiny.write_model(root / "model", tiny.spec(phantom_only=True))
@@ -90,12 +90,12 @@ def test_json_is_all_that_standard_output_holds(gliamap: Command, made: Path, mo
             *("store", "cases", "patients", "reused", "convention", "failed", "notes")
         },
         f"train store -o run --steps 2 {TINY}": {"run", "best", "cases"},
-        "segment phantoms -o masks --model run": {"out", "cases", "failed", "notes"},
+        "segment phantoms -o masks --model run": {"out", "cases", "failed", "notes", "choice"},
         "evaluate masks phantoms": {
             *("format", "predictions", "references", "protocol", "prediction_conventions", "reference_conventions"),
             *("missing", "surplus", "notes", "summary", "cases", "strata", "other", "paired", "versions"),
         },
-        "demo -o demo": {"mask", "picture", "case", "scores"},
+        "demo -o demo": {"mask", "picture", "report", "case", "scores"},
     }
     assert {line.split()[0] for line in expected} == set(VERBS)
     for line, keys in expected.items():
@@ -285,7 +285,7 @@ def test_what_the_system_refuses_is_told_plainly(
     def refuse(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr("gliamap.workflows.segment_model.load_predictor", refuse)
+    monkeypatch.setattr("gliamap.workflows.prediction.segment_model.load_predictor", refuse)
     assert_plain_error(gliamap(f"segment {made / 'scans'} -o masks --model {made / 'model'}"), words, "to do     ")
 
 
@@ -313,7 +313,7 @@ def test_a_damaged_prediction_is_named(gliamap: Command, made: Path, tmp_path: P
         ("train", "Missing"),
         ("train store -o run --widths a,b", "a,b"),
         ("train store -o run --steps many", "--steps"),
-        ("segment scans -o out", "--model"),
+        ("segment scans", "--out"),
         ("segment scans -o out --model run --overlap 2", "--overlap"),
         ("phantom -n 0 out", "--count"),
     ],

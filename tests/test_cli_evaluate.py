@@ -12,8 +12,8 @@ import pytest
 
 import make
 from gliamap.io.cases import read_mask_file, write_mask
-from gliamap.workflows import evaluate_case
-from gliamap.workflows.evaluate_case import Job, Scored
+from gliamap.workflows.scores import evaluate_case
+from gliamap.workflows.scores.evaluate_case import Job, Scored
 from kills import Fault, nursery
 
 Run = Callable[..., tuple[int, str, str]]
@@ -34,7 +34,7 @@ def folders(tmp_path: Path) -> Path:
 @pytest.fixture
 def evaluate(command: Run, folders: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """The verb in this process, without figures, which take most of the time of so small an evaluation."""
-    monkeypatch.setattr("gliamap.workflows.evaluate_files.draw_figures", lambda _found: {})
+    monkeypatch.setattr("gliamap.workflows.scores.evaluate_files.draw_figures", lambda _found: {})
     return lambda *words: command("evaluate", *words, "--workers", "1")
 
 
@@ -110,7 +110,7 @@ def test_killed_without_warning_it_goes_on_to_the_same_bytes(folders: Path, monk
         line = "evaluate ours scans --against theirs --protocol brats2023-met --workers 1"
         assert gliamap.run(f"{line} -o whole")[0] == 0
         for number, place in enumerate(("before", "after")):
-            fault = Fault("gliamap.workflows.evaluate_case:write_json", call=3, when=place)
+            fault = Fault("gliamap.workflows.scores.evaluate_case:write_json", call=3, when=place)
             assert gliamap.run(f"{line} -o killed{number}", fault=fault)[0] == -signal.SIGKILL
             assert len(list((folders / f"killed{number}" / ".scored").glob("*.json"))) == 2 + number
             assert gliamap.run(f"{line} -o killed{number}")[0] == 0

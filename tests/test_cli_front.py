@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ import tiny
 from gliamap.case import CaseFiles
 from gliamap.checks.case import CheckedCase, Expected
 from gliamap.checks.findings import CaseReport, Finding
-from gliamap.workflows import check as module
+from gliamap.workflows.data import check as module
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -106,6 +107,28 @@ def test_check_as_json_fails_too(run: Run, tmp_path: Path, findings: dict[str, s
     assert json.loads(out)["counts"] == {"PASS": 2, "WARN": 0, "FAIL": 1}
 
 
+def test_ctrl_c_that_a_library_swallows_is_heard_all_the_same(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make.write_pairs(tmp_path / "data", 100)
+    looked: list[str] = []
+
+    def check_case(files: CaseFiles, _: Expected) -> CheckedCase:
+        looked.append(files.case_id)
+        with suppress(KeyboardInterrupt):
+            if len(looked) == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.1)
+        return CheckedCase(CaseReport(files.case_id, "p"))
+
+    monkeypatch.setattr(module, "check_case", check_case)
+    with tiny.listening_to_ctrl_c():
+        code, out, err = run("check", "data", "--workers", "1", "-o", "out")
+    assert (code, out) == (130, ""), err
+    assert 3 < len(looked) < 100
+    assert tiny.files_in(tmp_path / "out") == []
+
+
 def test_check_prints_the_first_forty_cases(run: Run, tmp_path: Path, findings: dict[str, str]) -> None:
     make.write_pairs(tmp_path / "data", 43)
     findings.update({str(number): "saturated" for number in range(1, 44)})
@@ -172,14 +195,8 @@ def test_ctrl_c_leaves_nothing_and_no_traceback(tmp_path: Path, workers: str) ->
         copy.mkdir()
         for path in folder.iterdir():
             (copy / path.name.replace(folder.name, copy.name)).hardlink_to(path)
-    command = [str(Path(sys.executable).parent / "gliamap"), "check", "data", "--workers", workers, "-o", "out"]
-    with tiny.listening_to_ctrl_c():
-        running = subprocess.Popen(
-            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-        )
-    time.sleep(4)
-    os.killpg(running.pid, signal.SIGINT)
-    out, err = running.communicate(timeout=60)
+    with tiny.interrupted(["check", "data", "--workers", workers, "-o", "out"], tmp_path, after_s=4) as running:
+        out, err = running.communicate(timeout=60)
     assert running.returncode == 130, err
     assert out == ""
     assert "Traceback" not in err

@@ -14,7 +14,7 @@ from gliamap.config import TrainConfig
 from gliamap.recipes.named import RECIPES
 from gliamap.recipes.recipe import Recipe
 from gliamap.training.progress import StepReport
-from gliamap.workflows.train import TrainOptions
+from gliamap.workflows.training.train import TrainOptions
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -85,7 +85,7 @@ def test_train_takes_recipe_and_options_and_tells_of_the_base(run: Run, monkeypa
             observe(StepReport(5, 10, 0.5, 1.0, 1e-3, 1.0, {"WT": 0.25}, base=base))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gliamap.workflows.train.train", stub)
+    monkeypatch.setattr("gliamap.workflows.training.train.train", stub)
     code, _, err = run("train store -o run --recipe patches-transfer --loss tversky --steps 30 --seed 4")
     assert code == 130
     assert "base, step 5: loss 0.500, validation Dice WT 0.25\nstep 5: loss 0.500" in err

@@ -17,7 +17,7 @@ import make
 import tiny
 from gliamap.boxes import window_boxes
 from gliamap.case import Case, CaseFiles, CaseIdentity
-from gliamap.config import CleanUpConfig, InputConfig, ModelSpec, OutputConfig, PrepConfig, WindowConfig
+from gliamap.config import CleanUpConfig, InputConfig, ModelSpec, OutputConfig, PrepConfig, Seen, WindowConfig
 from gliamap.infer.engine import TorchEngine
 from gliamap.infer.one_pass import one_pass_patch
 from gliamap.infer.predictor import Predictor
@@ -26,9 +26,9 @@ from gliamap.labels import from_tissue, get_convention
 from gliamap.nets.zoo import build_network
 from gliamap.prep import steps
 from gliamap.prep.pipeline import prepare
-from gliamap.workflows import exported_example as example
-from gliamap.workflows.export_model import describe_network
-from gliamap.workflows.export_model_files import FORMATS
+from gliamap.workflows.prediction import exported_example as example
+from gliamap.workflows.prediction.export_model import describe_network
+from gliamap.workflows.prediction.export_model_files import FORMATS
 
 sizes = st.tuples(*[st.integers(1, 9)] * 3)
 
@@ -119,6 +119,10 @@ SPECS: dict[str, dict[str, Any]] = {
     "presence": {**with_inputs(presence=True), "may_be_missing": make.MODALITIES},
     "temperature": {"temperature": 2.5},
     "clean-up": {"clean_up": CleanUpConfig(min_size=0.05)},
+    "clean-up in pixels": {
+        "clean_up": CleanUpConfig(min_size=1e6),
+        "seen": Seen(cases=1, unit="px", spacing=((1.0, 1.0),) * 3, extent=((1.0, 1.0),) * 3),
+    },
 }
 
 

@@ -26,9 +26,9 @@ from gliamap.io.store import entry_of, read_case, write_case
 from gliamap.prep.pipeline import prepare
 from gliamap.sampling import dataset as sampling
 from gliamap.sampling.dataset import PatchDataset
-from gliamap.workflows import prepare as prepare_verb
-from gliamap.workflows.segment import SegmentOptions, segment
-from gliamap.workflows.train import train
+from gliamap.workflows.data import prepare as prepare_verb
+from gliamap.workflows.prediction.segment import SegmentOptions, segment
+from gliamap.workflows.training.train import train
 
 SIZES = st.tuples(*[st.integers(1, 17)] * 3)
 OFF = AugmentConfig(flip=False, affine=0, intensity=0, gamma=0, noise=0, bias=0)

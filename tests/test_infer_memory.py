@@ -95,6 +95,14 @@ def test_a_grid_too_large_to_be_read_is_refused_before_it_is() -> None:
         room(2).check(huge)
 
 
+def test_a_report_reads_the_images_again() -> None:
+    plain = room(None)
+    told = replace(plain, reporting=True)
+    way = Way(WindowConfig(patch=(64, 64, 64)))
+    more = told.memory(way, NATIVE, BRAIN).finishing - plain.memory(way, NATIVE, BRAIN).finishing
+    assert more == 4 * 4 * np.prod(NATIVE.shape)
+
+
 def test_stages_go_together_where_all_fit() -> None:
     memory = Memory(program=5, preparing=4, network=3, finishing=2)
     assert (memory.alone, memory.together) == (9, 14)

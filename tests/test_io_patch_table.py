@@ -232,7 +232,7 @@ from pathlib import Path
 import gliamap.io.store, gliamap.cli.app
 assert "pyarrow" not in sys.modules
 import numpy as np
-import gliamap.workflows.patches
+import gliamap.workflows.data.patches
 from gliamap.io.patch_table import *
 path = Path({str(path)!r})
 columns = read_columns(path, {COLUMNS!r})

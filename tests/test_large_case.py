@@ -16,7 +16,7 @@ from gliamap.config import ModelSpec, NetConfig, OutputConfig, PrepConfig, Windo
 from gliamap.io.checkpoint import save_checkpoint
 from gliamap.nets.zoo import build_network
 from gliamap.sources.phantom import make_phantom
-from gliamap.workflows.memory import parse_memory
+from gliamap.workflows.common.memory import parse_memory
 from make import SUFFIXES
 
 SHAPE = (512, 512, 400)

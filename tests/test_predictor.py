@@ -15,7 +15,18 @@ from numpy.typing import NDArray
 
 from gliamap.boxes import Shape
 from gliamap.case import Case
-from gliamap.config import CleanUpConfig, InputConfig, ModelSpec, NetConfig, OutputConfig, PrepConfig, WindowConfig
+from gliamap.config import (
+    CleanUpConfig,
+    DiceLine,
+    DicePredictor,
+    InputConfig,
+    ModelSpec,
+    NetConfig,
+    OutputConfig,
+    PrepConfig,
+    Seen,
+    WindowConfig,
+)
 from gliamap.errors import ConfigError, LayoutError
 from gliamap.infer.decode import decode
 from gliamap.infer.engine import EngineChoice, TorchEngine
@@ -161,6 +172,23 @@ def test_clean_up_counts_millilitres_on_the_native_grid() -> None:
         spec = spec_of(TELLING).model_copy(update={"clean_up": CleanUpConfig(min_size=volume * factor)})
         prediction = Predictor(spec, Threshold()).predict(one)
         assert prediction.labels.any() == kept
+
+
+def test_sizes_learned_in_pixels_do_not_count_in_volumes() -> None:
+    one = telling_case(grid())
+    ranges = ((1.0, 1.0),) * 3
+    line = DiceLine(intercept=0.8, low=-0.1, high=0.1, error=0.05, patients=12, cases=12)
+    lines = dict.fromkeys(Region, line)
+    learned = {
+        "clean_up": CleanUpConfig(min_size=1e6),
+        "dice_predictor": DicePredictor(mode="windows", flips=False, found=lines, none=lines),
+    }
+    for unit, kept in (("px", True), ("mm", False)):
+        seen = Seen.model_validate({"cases": 1, "unit": unit, "spacing": ranges, "extent": ranges})
+        spec = spec_of(TELLING).model_copy(update={**learned, "seen": seen})
+        prediction = Predictor(spec, Threshold()).predict(one)
+        assert prediction.labels.any() == kept
+        assert bool(prediction.predicted_dice) != kept
 
 
 def test_a_blank_image_has_no_tumour() -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pkgutil
 import subprocess
 import sys
-import time
 from importlib import import_module
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import gliamap
 PUBLIC = [
     *("__version__", "calibrate", "check", "compare", "convert_labels", "cross_validate", "evaluate", "explore"),
     *("export_dataset", "export_model", "inspect", "make_phantoms", "networks", "patches", "plan", "prepare"),
+    *("report_case", "report_cohort", "report_follow_up"),
     *("segment", "split", "train", "view"),
 ]
 
@@ -27,8 +28,9 @@ LIGHT = [
     "gliamap.io.nifti",
     "gliamap.sources.detect",
     "gliamap.scoring.summary",
-    "gliamap.workflows.check",
-    "gliamap.workflows.inspect",
+    "gliamap.workflows.data.check",
+    "gliamap.workflows.data.inspect",
+    "gliamap.workflows.reports.report",
 ]
 
 
@@ -63,12 +65,14 @@ def test_import_does_not_load_torch(module: str) -> None:
 
 
 def test_help_answers_in_under_half_a_second() -> None:
+    """Of processor time: other programs may have the processor meanwhile."""
     command = [str(Path(sys.executable).parent / "gliamap"), "--help"]
     seconds = []
     for _ in range(3):
-        started = time.perf_counter()
+        before = os.times()
         done = subprocess.run(command, check=True, capture_output=True, text=True)
-        seconds.append(time.perf_counter() - started)
+        after = os.times()
+        seconds.append(after.children_user + after.children_system - before.children_user - before.children_system)
     assert min(seconds) < 0.5
     for verb in ("inspect", "check", "prepare", "train", "segment", "evaluate", "phantom", "demo"):
         assert verb in done.stdout

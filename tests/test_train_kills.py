@@ -27,7 +27,7 @@ TINY = "--network unet --widths 4,8 --patch 16 16 16 --batch 1 --precision fp32 
 LONG = f"{TINY} --steps 100 --validate-every 4"
 SHORT = f"{TINY} --steps 4 --validate-every 2 --workers 0"
 NO_PICTURES = """
-from gliamap.workflows import tracking
+from gliamap.workflows.training import tracking
 tracking.draw_curves = tracking.save_example = lambda *_: None
 """  # they take most of the time of so short a run
 
@@ -147,8 +147,8 @@ def test_twenty_kills_at_random_moments_change_nothing(
 
 # With SHORT and a save after every step: 1, 2 with a validation, 3, 4 with a validation.
 FAULTS = {
-    "the split is written, run.json is not": Fault("gliamap.workflows.run_record:write_json"),
-    "run.json is written, nothing else": Fault("gliamap.workflows.run_record:write_json", when="after"),
+    "the split is written, run.json is not": Fault("gliamap.workflows.common.run_record:write_json"),
+    "run.json is written, nothing else": Fault("gliamap.workflows.common.run_record:write_json", when="after"),
     "in the first step": Fault("gliamap.training.step:Stepper._loss", when="after"),
     "after the forward pass": Fault("gliamap.training.step:Stepper._loss", 3, "after"),
     "after the backward pass": Fault("torch.autograd:backward", 3, "after"),
@@ -167,8 +167,8 @@ FAULTS = {
     "the best written, no log row": Fault("gliamap.training.track:CsvLog.add"),
     "half a log row": Fault("gliamap.training.track:CsvLog.add", 2, "cut"),
     "a log row, no state": Fault("gliamap.training.track:CsvLog.add", 2, "after"),
-    "before the curves": Fault("gliamap.workflows.tracking:draw_curves", 2),
-    "before the example": Fault("gliamap.workflows.tracking:save_example", 2),
+    "before the curves": Fault("gliamap.workflows.training.tracking:draw_curves", 2),
+    "before the example": Fault("gliamap.workflows.training.tracking:save_example", 2),
     "the state is being written": Fault("gliamap.io.tensors:save_file", 3, "after"),
     "after a state": Fault("gliamap.training.loop:save_state", 2, "after"),
     "after the last state": Fault("gliamap.training.loop:save_state", 4, "after"),
@@ -205,7 +205,7 @@ def test_pictures_are_made_up_for(gliamap: Nursery, store: Path, tmp_path: Path)
     for name in ("one", "other"):
         command = f"train {store} -o {tmp_path / name / 'run'} {SHORT} --save-every 1e-9"
         if name == "other":
-            code, text = gliamap.run(command, fault=Fault("gliamap.workflows.tracking:draw_curves", 2))
+            code, text = gliamap.run(command, fault=Fault("gliamap.workflows.training.tracking:draw_curves", 2))
             assert code == -9, text
         code, text = gliamap.run(command)
         assert code == 0, text
@@ -220,7 +220,7 @@ def test_killed_again_while_resuming(
     command = f"train {store} -o {tmp_path / 'run'} {SHORT} --save-every 1e-9"
     for fault in (
         Fault("gliamap.training.step:update_average", 4),
-        Fault("gliamap.workflows.run_record:write_json"),
+        Fault("gliamap.workflows.common.run_record:write_json"),
         Fault("gliamap.training.loop:load_state"),
         Fault("gliamap.io.atomic:Path.replace", 3),  # of the log: run.json and split.json come before
         Fault("gliamap.training.step:Stepper.take"),

@@ -32,7 +32,7 @@ from gliamap.training.loop import Job, check_job, train
 from gliamap.training.progress import StepReport
 from gliamap.training.step import bf16_is_sound
 from gliamap.training.validate import Validation
-from gliamap.workflows.prepare import prepare
+from gliamap.workflows.data.prepare import prepare
 
 
 @pytest.fixture(scope="module")
@@ -482,7 +482,7 @@ def test_slices_train(tmp_path: Path) -> None:
         ({"widths": (4, 4, 4, 8)}, (16, 16, 12), "divisible by 8"),
         ({"widths": (4, 4, 4, 8)}, (8, 8, 8), "divisible by 8, one of them larger"),
         ({"dims": 2}, (16, 16, 16), "third size of 1"),
-        ({}, (16, 16, 1), "does not fit"),
+        ({}, (16, 16, 1), "does not fit.*--dims 2"),
         ({"name": "transformer"}, (16, 16, 16), "no network called 'transformer'.*unet"),
         ({"deep_supervision": True}, (16, 16, 16), "no deep supervision"),
     ],

@@ -19,7 +19,7 @@ from gliamap.losses.named import LOSSES
 from gliamap.losses.target import Target
 from gliamap.training import step as step_module
 from gliamap.training.loop import Job, check_job, train
-from gliamap.workflows.prepare import PrepareOptions, prepare
+from gliamap.workflows.data.prepare import PrepareOptions, prepare
 
 CLASSES = OutputConfig(kind="classes", convention="brats2021")
 

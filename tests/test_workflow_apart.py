@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gliamap.errors import ConfigError
-from gliamap.workflows.apart import Ended, Told, each_apart
+from gliamap.workflows.common.apart import Ended, Told, each_apart
 
 
 def work(item: str, tell: Callable[[str], None]) -> str:

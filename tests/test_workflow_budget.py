@@ -11,7 +11,7 @@ from gliamap.config import TrainConfig
 from gliamap.errors import ConfigError
 from gliamap.recipes.named import RECIPES
 from gliamap.recipes.recipe import Recipe
-from gliamap.workflows.budget import LEAST_STEPS, VALIDATIONS, Pace, parse_budget, stages_of, within
+from gliamap.workflows.studies.budget import LEAST_STEPS, VALIDATIONS, Pace, parse_budget, stages_of, within
 
 TWO = RECIPES["patches-transfer"]  # a base of 1500 steps, then 1000, 200 of them with the encoder at rest
 

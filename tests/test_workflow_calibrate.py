@@ -25,11 +25,11 @@ from gliamap.labels import Region
 from gliamap.scoring.estimate import Estimate
 from gliamap.sources.detect import scan
 from gliamap.sources.splits import Split, fingerprint, write_split
-from gliamap.workflows import calibrate_case
-from gliamap.workflows.calibrate import CalibrateOptions, calibrate
-from gliamap.workflows.calibrate_case import Look, Way
-from gliamap.workflows.calibrate_found import best_mode, lesson_of, mean_curve
-from gliamap.workflows.prepare import prepare
+from gliamap.workflows.data.prepare import prepare
+from gliamap.workflows.studies import calibrate_case
+from gliamap.workflows.studies.calibrate import CalibrateOptions, calibrate
+from gliamap.workflows.studies.calibrate_case import Look, Way
+from gliamap.workflows.studies.calibrate_found import best_mode, lesson_of, mean_curve
 
 PATIENTS = 10
 CASES = [f"Phantom_{number:05d}" for number in range(1, PATIENTS + 1)]
@@ -192,6 +192,8 @@ def test_a_model_of_the_same_recipe_is_told_instead_of_the_folds(root: Path, eng
     other = tiny.write_model(root / "other", tiny.spec(window=WindowConfig(patch=(16, 16, 32))))
     with pytest.raises(ConfigError, match="another model than those of the folds"):
         run(root, model=other)
+    with pytest.raises(ConfigError, match="phantom-demo comes with gliamap and is not changed"):
+        run(root, model=Path("phantom-demo"))
     assert read_spec(other).temperature == 1
 
 

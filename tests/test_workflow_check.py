@@ -20,9 +20,9 @@ from gliamap.checks.findings import CaseReport, Finding, Level
 from gliamap.checks.fingerprint import Fingerprint
 from gliamap.errors import ConfigError, LabelError, LayoutError, OutputError
 from gliamap.sources.splits import Split, write_split
-from gliamap.workflows import check as module
-from gliamap.workflows.check import CheckOptions, check
-from gliamap.workflows.parallel import default_workers
+from gliamap.workflows.common.parallel import default_workers
+from gliamap.workflows.data import check as module
+from gliamap.workflows.data.check import CheckOptions, check
 
 NAMES = ("BraTS2021_00000", "BraTS2021_00001", "BraTS2021_00002")
 
@@ -103,8 +103,8 @@ def test_a_convention_that_is_not_told_is_a_remark(data: Path, fake: Fake, monke
     scanned = module.scan(data)
     vague = [CaseFiles(c.identity, c.modalities, c.labels, ("msd", "brats2023")) for c in scanned.cases]
     monkeypatch.setattr(module, "scan", lambda *_: module.DataSet(data, "brats", tuple(vague), "brain"))
-    monkeypatch.setattr("gliamap.workflows.conventions.read_mask_file", lambda _: (np.array([1, 2, 3]), None))
-    monkeypatch.setattr("gliamap.workflows.conventions._by_anatomy", lambda *_: (None, "too dark"))
+    monkeypatch.setattr("gliamap.workflows.common.conventions.read_mask_file", lambda _: (np.array([1, 2, 3]), None))
+    monkeypatch.setattr("gliamap.workflows.common.conventions._by_anatomy", lambda *_: (None, "too dark"))
     found = check([data])
     assert found.data_sets[0].labels == ()
     assert any("label convention not told" in note and "too dark" in note for note in found.notes)

@@ -16,13 +16,13 @@ from gliamap.io.atomic import read_json, write_json
 from gliamap.labels import Region
 from gliamap.recipes.recipe import Recipe
 from gliamap.sources.splits import read_split
-from gliamap.workflows import budget as budgets
-from gliamap.workflows import compare_run
-from gliamap.workflows.compare import CompareOptions, Prepared, compare
-from gliamap.workflows.compare_plan import arms_of, plan_data, plan_runs, slug
-from gliamap.workflows.elsewhere import Attempt, Match, OtherSet
-from gliamap.workflows.fold_work import StudyReport
-from gliamap.workflows.prepare import prepare
+from gliamap.workflows.data.prepare import prepare
+from gliamap.workflows.studies import budget as budgets
+from gliamap.workflows.studies import compare_run
+from gliamap.workflows.studies.compare import CompareOptions, Prepared, compare
+from gliamap.workflows.studies.compare_plan import arms_of, plan_data, plan_runs, slug
+from gliamap.workflows.studies.elsewhere import Attempt, Match, OtherSet
+from gliamap.workflows.studies.fold_work import StudyReport
 from studies import CASES, PATIENTS, ArmStub, compared_here, recipe, write_data
 from tiny import at_work_in, write_set
 
@@ -257,7 +257,7 @@ def test_a_budget_of_time_becomes_steps_by_a_pace_that_is_measured_once(
     assert measured == ["a on scans", "b on scans", "c on scans", "c on scans"]
     assert list(row(found, "c").lacking.values()) == ["its pace could not be measured: the loss became nan."] * 2
     with pytest.raises(ConfigError, match="threads"):
-        monkeypatch.setattr("gliamap.workflows.compare_plan.default_workers", lambda: 64)
+        monkeypatch.setattr("gliamap.workflows.studies.compare_plan.default_workers", lambda: 64)
         run(data, tmp_path / "out", folds=(0,), budget=Budget("minutes", 1))
 
 
@@ -288,6 +288,19 @@ def test_patients_of_another_data_set_are_left_out_of_training_and_tested_there(
     again = run(data, tmp_path / "out", **how, test_on=(tmp_path / "one",))
     assert tried == ["a/seed0/fold0 on one", "b/seed0/fold0 on one", "b/seed0/fold0 on one"]
     assert not again.elsewhere[1].lacking and len(stub.trained) == 2
+
+
+def test_a_fold_is_closed_in_the_data_sets_that_have_it(data: Path, tmp_path: Path) -> None:
+    """The other set has no folds of its own: it is dealt, and nothing of it is closed."""
+    shutil.copytree(data / "scans", tmp_path / "unfolded")
+    (tmp_path / "unfolded" / "manifest.csv").unlink()
+    prepare([tmp_path / "unfolded"], tmp_path / "store")
+    both = [Prepared(data / "store", data / "scans"), Prepared(tmp_path / "store", tmp_path / "unfolded")]
+    with_folds, without = plan_data(both, tmp_path / "out", CompareOptions(recipes=(A,), closed_folds=(7,)))
+    assert with_folds.division.words == "the data set's own folds 0, 2; closed: 7"
+    assert "closed" not in without.division.words
+    parts = without.division.splits[0]
+    assert {*parts.train, *parts.val, *parts.test} == set(CASES)
 
 
 def test_a_data_set_of_the_same_patients_is_no_other(data: Path, tmp_path: Path, stub: ArmStub) -> None:

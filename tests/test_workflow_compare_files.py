@@ -10,7 +10,7 @@ import pytest
 from comparisons import FIGSHARE, MSD, arm, comparison, four
 from gliamap.comparison.nouns import from_json
 from gliamap.errors import OutputError
-from gliamap.workflows.compare_files import write_comparison
+from gliamap.workflows.studies.compare_files import write_comparison
 
 
 def names(folder: Path) -> list[str]:

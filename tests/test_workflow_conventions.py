@@ -12,8 +12,8 @@ from PIL import Image
 from gliamap.case import CaseFiles, CaseIdentity, DataSet
 from gliamap.errors import LabelError
 from gliamap.labels import CONVENTIONS, Convention
-from gliamap.workflows import conventions
-from gliamap.workflows.conventions import How, evenly, settle_convention
+from gliamap.workflows.common import conventions
+from gliamap.workflows.common.conventions import How, evenly, settle_convention
 
 YEARS = ("brats2023", "brats2024")
 

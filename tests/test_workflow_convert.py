@@ -18,7 +18,7 @@ from gliamap.cli.app import app
 from gliamap.errors import FileError, LabelError, LayoutError, OutputError
 from gliamap.io.cases import read_mask_file
 from gliamap.labels import Tissue
-from gliamap.workflows.convert import ConvertOptions, Merged, convert_labels
+from gliamap.workflows.data.convert import ConvertOptions, Merged, convert_labels
 from tiny import files_in
 
 VALUES = np.arange(24, dtype=np.uint8).reshape(2, 3, 4) % 4  # 0, 1, 2, 3: brats2023, msd and others

@@ -27,13 +27,13 @@ from gliamap.io.lock import alone
 from gliamap.io.store import read_store
 from gliamap.labels import Region
 from gliamap.sources.splits import read_split
-from gliamap.workflows import fold_work
-from gliamap.workflows.apart import Ended
-from gliamap.workflows.cross_validate import CrossValidated, cross_validate
-from gliamap.workflows.fold_work import StudyReport
-from gliamap.workflows.folds import CrossValidateOptions, plan_folds
-from gliamap.workflows.prepare import prepare
-from gliamap.workflows.segment import Segmented, SegmentOptions
+from gliamap.workflows.common.apart import Ended
+from gliamap.workflows.common.folds import CrossValidateOptions, plan_folds
+from gliamap.workflows.data.prepare import prepare
+from gliamap.workflows.prediction.segment import Segmented, SegmentOptions
+from gliamap.workflows.studies import fold_work
+from gliamap.workflows.studies.cross_validate import CrossValidated, cross_validate
+from gliamap.workflows.studies.fold_work import StudyReport
 from studies import CASES, PATIENTS, Stub, recipe, stubbed
 
 
@@ -391,8 +391,8 @@ def test_folds_side_by_side(data: Path, study: CrossValidated, tmp_path: Path) -
 
 LONG = """
     from pathlib import Path
-    from gliamap.workflows.cross_validate import cross_validate
-    from gliamap.workflows.folds import CrossValidateOptions
+    from gliamap.workflows.studies.cross_validate import cross_validate
+    from gliamap.workflows.common.folds import CrossValidateOptions
     from studies import recipe
 
     if __name__ == "__main__":

@@ -34,7 +34,9 @@ def test_everything_to_look_at_is_there(small: Path) -> None:
     assert done.mask == small / "masks" / "Phantom_00001.nii.gz"
     assert nib.Nifti1Image.from_filename(done.mask).shape == SMALL[0]
     assert done.picture.read_bytes().startswith(b"\x89PNG")
-    assert sorted(path.name for path in small.iterdir()) == ["comparison.png", "masks", "scans", "scores"]
+    assert "Against the reference" in done.report.read_text() and "phantoms only" in done.report.read_text()
+    made = ["comparison.png", "masks", "report.html", "scans", "scores"]
+    assert sorted(path.name for path in small.iterdir()) == made
     assert done.scores.cases == 1 and done.scores.regions.keys() == set(Region)
     assert done.summary["case_id"] == "Phantom_00001" and done.summary["model"]["phantom_only"]
     assert [step[0] for step in seen] == sorted(step[0] for step in seen)

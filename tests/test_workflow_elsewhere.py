@@ -17,9 +17,9 @@ from gliamap.config import InputConfig, NetConfig, PrepConfig
 from gliamap.io.store import StoreEntry, StoreInfo
 from gliamap.labels import Region
 from gliamap.sources.splits import Split, write_split
-from gliamap.workflows import elsewhere
-from gliamap.workflows.elsewhere import Attempt, Match, OtherSet, match, summed_up, try_elsewhere
-from gliamap.workflows.segment import segment
+from gliamap.workflows.prediction.segment import segment
+from gliamap.workflows.studies import elsewhere
+from gliamap.workflows.studies.elsewhere import Attempt, Match, OtherSet, match, summed_up, try_elsewhere
 
 
 def store_of(*identities: CaseIdentity, shape: Shape = (16, 14, 1), sources: tuple[str, ...] = ("own",)) -> StoreInfo:

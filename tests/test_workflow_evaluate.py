@@ -16,8 +16,8 @@ from gliamap.errors import ConfigError, FileError, GridError, LabelError, Layout
 from gliamap.io.cases import read_mask_file, write_mask, write_probabilities
 from gliamap.labels import Region, from_tissue, get_convention
 from gliamap.sources.splits import Split, write_split
-from gliamap.workflows.evaluate import EvaluateOptions, evaluate
-from gliamap.workflows.segment import SegmentOptions, segment
+from gliamap.workflows.prediction.segment import SegmentOptions, segment
+from gliamap.workflows.scores.evaluate import EvaluateOptions, evaluate
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_existing_scores_are_kept_unless_told_otherwise(references: Path, tmp_pa
 def test_nothing_of_an_earlier_evaluation_stays(
     references: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gliamap.workflows.evaluate_files.draw_figures", lambda _found: {})
+    monkeypatch.setattr("gliamap.workflows.scores.evaluate_files.draw_figures", lambda _found: {})
     predictions, out = predict(references, tmp_path / "p"), tmp_path / "out"
     evaluate(predictions, references, out=out, options=EvaluateOptions(protocol="brats2023-gli", against=predictions))
     assert (out / "lesions.csv").is_file() and (out / "other.csv").is_file()

@@ -13,9 +13,9 @@ import make
 from gliamap.errors import FileError, GridError, LabelError
 from gliamap.io.cases import write_mask, write_probabilities
 from gliamap.labels import from_tissue, get_convention
-from gliamap.workflows import evaluate_case
-from gliamap.workflows.evaluate import EvaluateOptions, evaluate
-from gliamap.workflows.evaluate_case import KEPT, Job, Scored
+from gliamap.workflows.scores import evaluate_case
+from gliamap.workflows.scores.evaluate import EvaluateOptions, evaluate
+from gliamap.workflows.scores.evaluate_case import KEPT, Job, Scored
 
 IDS = [f"BraTS2021_{number:05d}" for number in range(3)]
 
@@ -23,7 +23,7 @@ IDS = [f"BraTS2021_{number:05d}" for number in range(3)]
 @pytest.fixture(autouse=True)
 def _no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """They take most of the time of so small an evaluation."""
-    monkeypatch.setattr("gliamap.workflows.evaluate_files.draw_figures", lambda _found: {})
+    monkeypatch.setattr("gliamap.workflows.scores.evaluate_files.draw_figures", lambda _found: {})
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ import tiny
 from gliamap.errors import ConfigError, LabelError, LayoutError, OutputError
 from gliamap.report.explore_figures import draw_figures
 from gliamap.sources.phantom import write_phantoms
-from gliamap.workflows import explore as module
-from gliamap.workflows.explore import ExploreOptions, explore
-from gliamap.workflows.parallel import default_workers
+from gliamap.workflows.common.parallel import default_workers
+from gliamap.workflows.data import explore as module
+from gliamap.workflows.data.explore import ExploreOptions, explore
 
 Run = Callable[..., tuple[int, str, str]]
 NAMES = ["BraTS2021_00000", "BraTS2021_00001", "BraTS2021_00002"]
@@ -156,8 +156,8 @@ def test_doubt_is_refused(data: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     scanned = module.scan_all([data], None)[0]["data"]
     vague = replace(scanned, cases=tuple(replace(case, conventions=("msd", "brats2023")) for case in scanned.cases))
     monkeypatch.setattr(module, "scan_all", lambda *_: ({"data": vague}, ()))
-    monkeypatch.setattr("gliamap.workflows.conventions.read_mask_file", lambda _: (np.array([1, 2, 3]), None))
-    monkeypatch.setattr("gliamap.workflows.conventions._by_anatomy", lambda *_: (None, "too dark"))
+    monkeypatch.setattr("gliamap.workflows.common.conventions.read_mask_file", lambda _: (np.array([1, 2, 3]), None))
+    monkeypatch.setattr("gliamap.workflows.common.conventions._by_anatomy", lambda *_: (None, "too dark"))
     with pytest.raises(LabelError, match="--labels"):
         explore([data], tmp_path / "out")
     monkeypatch.setattr(module, "settle_foreground", lambda _: (None, "too dark"))

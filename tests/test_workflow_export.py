@@ -24,9 +24,9 @@ from gliamap.io.cases import read_case
 from gliamap.labels import CONVENTIONS, get_convention
 from gliamap.sources.detect import scan
 from gliamap.sources.splits import Split, write_split
-from gliamap.workflows.export import Exported, export_dataset
-from gliamap.workflows.export_layouts import EXPORT_LAYOUTS, nnunet_labels
-from gliamap.workflows.export_plan import ExportOptions
+from gliamap.workflows.data.export import Exported, export_dataset
+from gliamap.workflows.data.export_layouts import EXPORT_LAYOUTS, nnunet_labels
+from gliamap.workflows.data.export_plan import ExportOptions
 from tiny import files_in
 
 VOLUMES = ("nnunet", "msd", "brats21", "brats23")

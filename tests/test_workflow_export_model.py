@@ -21,12 +21,12 @@ from gliamap.errors import ConfigError, OutputError
 from gliamap.infer.engine import TorchEngine
 from gliamap.infer.predictor import Predictor
 from gliamap.io.cases import read_case, read_mask_file
-from gliamap.io.checkpoint import read_spec, resolve_model, save_checkpoint
+from gliamap.io.checkpoint import read_spec, save_checkpoint
 from gliamap.labels import from_tissue, get_convention
-from gliamap.models.shipped import shipped_model
+from gliamap.models.shipped import resolve_model, shipped_model
 from gliamap.nets.zoo import load_network
 from gliamap.sources.detect import scan
-from gliamap.workflows.export_model import export_model
+from gliamap.workflows.prediction.export_model import export_model
 
 ALONE = """
 import runpy, sys

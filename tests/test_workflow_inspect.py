@@ -15,9 +15,9 @@ import pytest
 import make
 from gliamap.errors import LayoutError
 from gliamap.labels import from_tissue, get_convention
-from gliamap.workflows import foreground
-from gliamap.workflows import inspect as module
-from gliamap.workflows.inspect import SAMPLE, GridKind, inspect
+from gliamap.workflows.common import foreground
+from gliamap.workflows.data import inspect as module
+from gliamap.workflows.data.inspect import SAMPLE, GridKind, inspect
 
 
 def test_a_brats_folder(tmp_path: Path) -> None:
@@ -98,8 +98,8 @@ def test_slices(tmp_path: Path) -> None:
 
 
 def test_values_that_fit_several_conventions_are_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gliamap.workflows.conventions.tell_convention", lambda *_: None)
-    monkeypatch.setattr("gliamap.workflows.conventions.settle", lambda *_: (None, "it shows too little"))
+    monkeypatch.setattr("gliamap.workflows.common.conventions.tell_convention", lambda *_: None)
+    monkeypatch.setattr("gliamap.workflows.common.conventions.settle", lambda *_: (None, "it shows too little"))
     one = make.case()
     folder = tmp_path / "p1"
     folder.mkdir()

@@ -12,7 +12,7 @@ from gliamap.config import NetConfig
 from gliamap.errors import ConfigError
 from gliamap.nets import zoo
 from gliamap.nets.cost import count_parameters, forward_gflops
-from gliamap.workflows.networks import NetworkCost, networks, networks_table
+from gliamap.workflows.training.networks import NetworkCost, networks, networks_table
 
 Command = Callable[..., tuple[int, str, str]]
 

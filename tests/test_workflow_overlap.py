@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from gliamap.workflows.overlap import Abandoned, Stages, Stop, overlapped
+from gliamap.workflows.prediction.overlap import Abandoned, Stages, Stop, overlapped
 
 
 @dataclass

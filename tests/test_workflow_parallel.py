@@ -16,9 +16,9 @@ import pytest
 
 import gliamap
 from gliamap.errors import FileError
-from gliamap.workflows.parallel import default_workers, in_parallel
+from gliamap.workflows.common.parallel import default_workers, in_parallel
 from tiny import listening_to_ctrl_c
-from work import die_at_three, refuse_two, square, surroundings
+from work import die_afterwards, die_at_three, refuse_two, square, surroundings
 
 
 def test_one_worker_stays_in_this_process_and_in_order() -> None:
@@ -49,6 +49,10 @@ def test_a_process_that_dies_costs_only_its_own_item() -> None:
     assert found == {0: 0, 1: 1, 2: 2, 3: None, 4: 4, 5: 5, 6: 6, 7: 7}
 
 
+def test_a_process_that_dies_when_its_work_is_done_costs_nothing() -> None:
+    assert dict(in_parallel(die_afterwards, range(2), workers=2)) == {0: 0, 1: 1}
+
+
 def test_default_workers_is_what_this_process_may_use() -> None:
     assert 1 <= default_workers() <= (os.cpu_count() or 1)
 
@@ -57,7 +61,7 @@ def test_default_workers_is_what_this_process_may_use() -> None:
 def test_a_script_without_a_guard_is_told_so(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
-        "from gliamap.workflows.parallel import in_parallel\n"
+        "from gliamap.workflows.common.parallel import in_parallel\n"
         "from gliamap.errors import ConfigError\n"
         "try:\n    list(in_parallel(abs, [1, 2, 3], workers=2))\n"
         "except ConfigError as error:\n    print('told', error)\n"
@@ -67,17 +71,18 @@ def test_a_script_without_a_guard_is_told_so(tmp_path: Path) -> None:
     assert "__main__" in done.stdout
 
 
-def start_sleepers(script: Path) -> subprocess.Popen[str]:
+def start_sleepers(script: Path, work: str = "time.sleep, [60] * 6") -> subprocess.Popen[str]:
     """A program of two processes that sleep for a minute, in a group of its own. It says ``go`` when it begins."""
     script.write_text(
-        textwrap.dedent("""
+        textwrap.dedent(f"""
             import time
-            from gliamap.workflows.parallel import in_parallel
+            from gliamap.workflows.common.parallel import in_parallel
 
             if __name__ == "__main__":
                 print("go", flush=True)
                 try:
-                    list(in_parallel(time.sleep, [60] * 6, workers=2))
+                    for _ in in_parallel({work}, workers=2):
+                        pass
                 except KeyboardInterrupt:
                     print("stopped")
         """)
@@ -106,6 +111,19 @@ def test_ctrl_c_ends_everything_at_once_and_quietly(tmp_path: Path, wait_s: floa
     out, err = running.communicate(timeout=30)
     assert (out, err) == ("stopped\n", "")
     assert time.monotonic() - started < 10
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_large_results_are_handed_over(tmp_path: Path) -> None:
+    """Most of the time a process is in the middle of writing one."""
+    with start_sleepers(tmp_path / "script.py", "bytes, [10_000_000] * 100_000") as running:
+        time.sleep(2)
+        os.killpg(running.pid, signal.SIGINT)
+        try:
+            assert running.communicate(timeout=30) == ("go\nstopped\n", "")
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

@@ -17,10 +17,10 @@ from gliamap.io.patch_list import open_rows
 from gliamap.io.patch_table import read_columns, read_info
 from gliamap.io.store import read_store, write_store
 from gliamap.training.progress import StepReport
-from gliamap.workflows.patches import make_patch_table
-from gliamap.workflows.prepare import prepare
-from gliamap.workflows.train import TrainOptions, train
-from gliamap.workflows.train_settings import full_settings
+from gliamap.workflows.data.patches import make_patch_table
+from gliamap.workflows.data.prepare import prepare
+from gliamap.workflows.training.train import TrainOptions, train
+from gliamap.workflows.training.train_settings import full_settings
 from processes import Task, together
 
 STRIDE = 8

@@ -18,10 +18,10 @@ from gliamap.io.store import case_folder, read_case, read_store
 from gliamap.labels import Tissue
 from gliamap.prep.steps import foreground_mask
 from gliamap.sampling.patches import patch_rows
-from gliamap.workflows import patches as module
-from gliamap.workflows.patch_show import count_balance
-from gliamap.workflows.patches import PatchOptions, make_patch_table, patches
-from gliamap.workflows.prepare import PrepareOptions, prepare
+from gliamap.workflows.data import patches as module
+from gliamap.workflows.data.patch_show import count_balance
+from gliamap.workflows.data.patches import PatchOptions, make_patch_table, patches
+from gliamap.workflows.data.prepare import PrepareOptions, prepare
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -17,11 +17,11 @@ from gliamap.io.store import read_case, read_store
 from gliamap.recipes.facts import Tails
 from gliamap.recipes.named import RECIPES, find_recipe
 from gliamap.recipes.recipe import Recipe
-from gliamap.workflows import memory as memory_module
-from gliamap.workflows import train as train_module
-from gliamap.workflows.memory import memory_at_hand, parse_memory
-from gliamap.workflows.plan import PlanOptions, gather_facts, look_at, plan
-from gliamap.workflows.prepare import PrepareOptions, prepare
+from gliamap.workflows.common import memory as memory_module
+from gliamap.workflows.common.memory import memory_at_hand, parse_memory
+from gliamap.workflows.data.prepare import PrepareOptions, prepare
+from gliamap.workflows.training import train as train_module
+from gliamap.workflows.training.plan import PlanOptions, gather_facts, look_at, plan
 
 Run = Callable[..., tuple[int, str, str]]
 SMALL = PlanOptions(memory="4GB")

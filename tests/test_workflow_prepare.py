@@ -18,8 +18,8 @@ from gliamap.errors import ConfigError, FileError, GliamapError, LabelError, Lay
 from gliamap.io.store import has_distances, open_distances, read_case, read_store, write_store
 from gliamap.labels import Region, Tissue, region_mask
 from gliamap.prep.distances import signed_distances
-from gliamap.workflows import prepare as verb
-from gliamap.workflows.prepare import PrepareOptions, prepare
+from gliamap.workflows.data import prepare as verb
+from gliamap.workflows.data.prepare import PrepareOptions, prepare
 
 
 @pytest.fixture

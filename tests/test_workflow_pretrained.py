@@ -16,7 +16,7 @@ from gliamap.errors import ConfigError, FileError
 from gliamap.io.tensors import named_tensors
 from gliamap.nets.torchvision_nets import lraspp
 from gliamap.recipes.recipe import Recipe
-from gliamap.workflows.train import TrainOptions, train
+from gliamap.workflows.training.train import TrainOptions, train
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,9 @@ from gliamap.config import PrepConfig, Seen
 from gliamap.io.checkpoint import read_spec
 from gliamap.io.store import StoreInfo, read_case
 from gliamap.labels import Region
-from gliamap.workflows import seen
-from gliamap.workflows.seen import collect_seen
-from gliamap.workflows.train import train
+from gliamap.workflows.training import seen
+from gliamap.workflows.training.seen import collect_seen
+from gliamap.workflows.training.train import train
 
 INFO = StoreInfo(prep=PrepConfig(modalities=make.MODALITIES), convention="brats2021", layouts=(), patients_known=True)
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 import make
 import tiny
-from gliamap.config import OutputConfig
+from gliamap.config import CleanUpConfig, OutputConfig, Seen
 from gliamap.errors import (
     ConfigError,
     FileError,
@@ -30,9 +30,9 @@ from gliamap.io.nifti import read_volume
 from gliamap.io.regrid import onto_grid
 from gliamap.labels import Tissue, get_convention
 from gliamap.sources.splits import Split, write_split
-from gliamap.workflows import segment_case as work
-from gliamap.workflows.prepare import prepare
-from gliamap.workflows.segment import SegmentOptions, segment
+from gliamap.workflows.data.prepare import prepare
+from gliamap.workflows.prediction import segment_case as work
+from gliamap.workflows.prediction.segment import SegmentOptions, segment
 
 PLAIN = SegmentOptions(pictures=False)
 TABLES = ("labels.ctbl", "labels.label")  # beside masks of volumes
@@ -81,6 +81,18 @@ def test_each_case_gets_a_mask_numbers_and_a_picture(scans: Path, model: Path, t
     assert done.failed == {} and done.cases[1] == sidecar(tmp_path / "out", name(1))
     with Image.open(tmp_path / "out" / f"{name(0)}_mosaic.png") as picture:
         assert picture.format == "PNG" and picture.width > 500
+
+
+def test_a_page_of_each_case_on_request(scans: Path, model: Path, tmp_path: Path) -> None:
+    options = SegmentOptions(pictures=False, report=True, uncertainty=True, cases=(name(0),))
+    done = segment(scans, tmp_path / "out", model=model, options=options)
+    page = tmp_path / "out" / f"{name(0)}_report.html"
+    html = page.read_text()
+    assert page.name in done.cases[0]["files"]
+    assert "uncertainty (entropy)" in html and "How the mask was made" in html
+    assert str(tmp_path) not in html
+    again = segment(scans, tmp_path / "out", model=model, options=options.model_copy(update={"resume": True}))
+    assert again.manifest["kept"] == [name(0)]
 
 
 def with_codes(folder: Path, *, qform: int, sform: int, units: tuple[str, str]) -> None:
@@ -231,6 +243,17 @@ def test_a_part_is_removed_where_it_is_smaller_than_asked(scans: Path, tmp_path:
         options = SegmentOptions(pictures=False, min_size=limit, overwrite=True)
         (summary,) = segment(scans / name(0), tmp_path / "b", model=model, options=options).cases
         assert summary["regions"]["WT"] == expected and summary["clean_up"] == {"min_size": limit}
+
+
+def test_what_a_model_of_images_removes_is_left_in_volumes(scans: Path, tmp_path: Path) -> None:
+    seen = Seen(cases=1, unit="px", spacing=((1.0, 1.0),) * 3, extent=((9.0, 9.0),) * 3)
+    spec = tiny.spec(seen=seen, clean_up=CleanUpConfig(min_size=1e6))
+    model = tiny.write_model(tmp_path / "model", spec, bias=(ALWAYS, NEVER, NEVER))
+    (whole,) = segment(scans / name(0), tmp_path / "a", model=model, options=PLAIN).cases
+    assert whole["regions"]["WT"] > 0 and whole["clean_up"] == {"min_size": 0}
+    asked = SegmentOptions(pictures=False, min_size=1e6)  # in mL, as the user says it
+    (none,) = segment(scans / name(0), tmp_path / "b", model=model, options=asked).cases
+    assert none["regions"]["WT"] == 0 and none["clean_up"] == {"min_size": 1e6}
 
 
 def test_windows_may_overlap_as_asked(scans: Path, model: Path, tmp_path: Path) -> None:

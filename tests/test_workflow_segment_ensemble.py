@@ -18,7 +18,7 @@ from gliamap.errors import ConfigError, GliamapError, LayoutError
 from gliamap.io.checkpoint import read_spec, write_spec
 from gliamap.labels import Region
 from gliamap.sources.splits import Split, write_split
-from gliamap.workflows.segment import SegmentOptions, segment
+from gliamap.workflows.prediction.segment import SegmentOptions, segment
 
 PLAIN = SegmentOptions(pictures=False, probabilities=True, precision="fp32")
 CASE = "BraTS2021_00001"

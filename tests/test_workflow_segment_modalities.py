@@ -14,8 +14,8 @@ import make
 import tiny
 from gliamap.config import InputConfig, ModelSpec, OutputConfig, PrepConfig, WindowConfig
 from gliamap.errors import ConfigError, LayoutError
-from gliamap.workflows import segment_case as work
-from gliamap.workflows.segment import SegmentOptions, segment
+from gliamap.workflows.prediction import segment_case as work
+from gliamap.workflows.prediction.segment import SegmentOptions, segment
 
 PLAIN = SegmentOptions(pictures=False, probabilities=True, precision="fp32")
 CASE = "BraTS2021_00001"

@@ -19,8 +19,8 @@ from gliamap.config import CleanUpConfig
 from gliamap.errors import ConfigError, OutputError
 from gliamap.io.atomic import write_json
 from gliamap.io.checkpoint import read_spec
-from gliamap.workflows import segment as verb
-from gliamap.workflows.segment import SegmentOptions, segment
+from gliamap.workflows.prediction import segment as verb
+from gliamap.workflows.prediction.segment import SegmentOptions, segment
 
 PLAIN = SegmentOptions(pictures=False)
 RESUME = SegmentOptions(pictures=False, resume=True)
@@ -204,8 +204,8 @@ def twelve(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 GOOD = [f"Phantom_{number:05d}" for number in range(1, 13) if number != 4]
 DEADLY = [
-    kills.Fault("gliamap.workflows.segment_case:write_json", call=6),  # its files are written, not moved
-    kills.Fault("gliamap.workflows.segment_case:CaseWork._convention", call=9),
+    kills.Fault("gliamap.workflows.prediction.segment_case:write_json", call=6),  # its files are written, not moved
+    kills.Fault("gliamap.workflows.prediction.segment_case:CaseWork._convention", call=9),
     kills.Fault("gliamap.infer.predictor:Predictor.run", call=6, when="after"),
 ]
 

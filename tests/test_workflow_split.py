@@ -10,8 +10,8 @@ import pytest
 import make
 from gliamap.errors import LayoutError, OutputError
 from gliamap.sources.splits import SplitOptions, read_split
-from gliamap.workflows.prepare import prepare
-from gliamap.workflows.split import DivideOptions, divide
+from gliamap.workflows.data.prepare import prepare
+from gliamap.workflows.data.split import DivideOptions, divide
 
 
 @pytest.fixture(scope="module")

@@ -22,8 +22,8 @@ from gliamap.losses.entropy import soft_ce
 from gliamap.losses.named import deeply_supervised, dice_ce
 from gliamap.losses.target import Target
 from gliamap.sources.splits import Split, SplitOptions, write_split
-from gliamap.workflows.teach import teach
-from gliamap.workflows.train import train
+from gliamap.workflows.training.teach import teach
+from gliamap.workflows.training.train import train
 
 NAMES = tuple(f"Phantom_{number:05d}" for number in range(1, 5))
 

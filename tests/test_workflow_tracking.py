@@ -23,8 +23,8 @@ from gliamap.errors import ConfigError
 from gliamap.labels import Region, Tissue
 from gliamap.training.progress import Example, StepReport
 from gliamap.training.track import STAGES, CsvLog
-from gliamap.workflows import trackers
-from gliamap.workflows.tracking import PICTURES_KEPT, Tracker, TrackerName, observers, open_trackers
+from gliamap.workflows.training import trackers
+from gliamap.workflows.training.tracking import PICTURES_KEPT, Tracker, TrackerName, observers, open_trackers
 
 BOTH: tuple[TrackerName, ...] = ("tensorboard", "mlflow")
 SETTINGS = {"train": {"steps": 40, "patch": [16, 16, 16], "augment": {"flip": True}}, "note": "x" * 9000}
@@ -322,7 +322,7 @@ def test_the_first_and_the_latest_pictures_are_kept(tmp_path: Path) -> None:
     seen: list[int] = []
     with open_trackers([], tmp_path, resume=False, settings={}) as tracker:
         watch = observers(tmp_path, tracker, lambda one: seen.append(one.step))
-        with mock.patch("gliamap.workflows.tracking.draw_example", touch), mock.patch(CURVES):
+        with mock.patch("gliamap.workflows.training.tracking.draw_example", touch), mock.patch(CURVES):
             for step in [25 * number for number in range(1, 31)]:
                 watch(report(step, dice=0.5))
             watch(report(1_000_000, dice=0.5))
@@ -331,7 +331,7 @@ def test_the_first_and_the_latest_pictures_are_kept(tmp_path: Path) -> None:
     assert seen == [*range(25, 751, 25), 1_000_000]
 
 
-CURVES = "gliamap.workflows.tracking.draw_curves"
+CURVES = "gliamap.workflows.training.tracking.draw_curves"
 
 
 def touch(_case: object, _predicted: object, out: Path, **_: str) -> None:
@@ -371,7 +371,7 @@ def refuse(self, address, *rest):
     raise OSError("no network here")
 socket.socket.connect = socket.socket.connect_ex = refuse
 from gliamap.training.progress import StepReport
-from gliamap.workflows.tracking import open_trackers
+from gliamap.workflows.training.tracking import open_trackers
 assert not {"torch", "tensorboard", "mlflow"} & sys.modules.keys()
 import gliamap.nets.zoo  # through MONAI, too
 assert "mlflow" in sys.modules

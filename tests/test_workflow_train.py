@@ -17,9 +17,9 @@ from gliamap.errors import ConfigError, FileError, OutputError
 from gliamap.io.store import read_store, write_store
 from gliamap.sources.splits import Split, SplitOptions, read_split, write_split
 from gliamap.training.progress import StepReport
-from gliamap.workflows import train as verb
-from gliamap.workflows.run_record import command_line, is_finished
-from gliamap.workflows.train import TrainOptions, train
+from gliamap.workflows.common.run_record import command_line, is_finished
+from gliamap.workflows.training import train as verb
+from gliamap.workflows.training.train import TrainOptions, train
 
 
 @pytest.fixture(scope="module")

@@ -16,13 +16,13 @@ from gliamap.io.checkpoint import read_spec
 from gliamap.recipes.recipe import Recipe
 from gliamap.sources.splits import read_split
 from gliamap.training.progress import StepReport
-from gliamap.workflows.cross_validate import cross_validate
-from gliamap.workflows.fold_work import StudyReport
-from gliamap.workflows.folds import CrossValidateOptions
-from gliamap.workflows.patches import make_patch_table
-from gliamap.workflows.run_record import is_finished
-from gliamap.workflows.train import TrainOptions, train
-from gliamap.workflows.train_base import base_options
+from gliamap.workflows.common.folds import CrossValidateOptions
+from gliamap.workflows.common.run_record import is_finished
+from gliamap.workflows.data.patches import make_patch_table
+from gliamap.workflows.studies.cross_validate import cross_validate
+from gliamap.workflows.studies.fold_work import StudyReport
+from gliamap.workflows.training.train import TrainOptions, train
+from gliamap.workflows.training.train_base import base_options
 
 STEPS = 4
 
@@ -173,7 +173,7 @@ def test_a_cross_validation_trains_the_base_of_every_fold(
             observe(StepReport(1, 2, 0.5, 1.0, 1e-3, 1.0, base=first))
         whole(*words, **more)
 
-    monkeypatch.setattr("gliamap.workflows.fold_work.train", report_of_both)
+    monkeypatch.setattr("gliamap.workflows.studies.fold_work.train", report_of_both)
     asked = CrossValidateOptions(recipe=recipe, folds=3, seed=7)
     cross_validate(data / "store", data / "scans", out=tmp_path / "study", options=asked, observe=told.append)
     assert [one.base for one in stub.options] == [recipe.base] * 3

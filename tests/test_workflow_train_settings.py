@@ -10,7 +10,7 @@ from gliamap.errors import ConfigError
 from gliamap.io.store import StoreEntry, StoreInfo
 from gliamap.labels import Region
 from gliamap.nets.zoo import NETWORKS, build_network, size_divisor
-from gliamap.workflows.train_settings import TrainOptions, full_settings
+from gliamap.workflows.training.train_settings import TrainOptions, full_settings
 
 
 def info_of(*shapes: tuple[int, int, int], names: str = "Case_{}") -> StoreInfo:

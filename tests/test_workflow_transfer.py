@@ -15,11 +15,11 @@ import tiny
 from gliamap.errors import ConfigError, FileError
 from gliamap.labels import Region
 from gliamap.sources.splits import Split, read_split, write_split
-from gliamap.workflows.evaluate import EvaluateOptions, evaluate
-from gliamap.workflows.prepare import PrepareOptions, prepare
-from gliamap.workflows.segment import segment
-from gliamap.workflows.train import TrainOptions, train
-from gliamap.workflows.transfer import read_origin
+from gliamap.workflows.data.prepare import PrepareOptions, prepare
+from gliamap.workflows.prediction.segment import segment
+from gliamap.workflows.scores.evaluate import EvaluateOptions, evaluate
+from gliamap.workflows.training.train import TrainOptions, train
+from gliamap.workflows.training.transfer import read_origin
 
 NAMES = tuple(f"Phantom_{number:05d}" for number in range(1, 6))
 SLICES = {"patch": (16, 16, 1), "batch": 4}

@@ -21,8 +21,8 @@ from gliamap.io.atomic import write_json
 from gliamap.io.cases import write_mask
 from gliamap.labels import Tissue
 from gliamap.sources.detect import scan
-from gliamap.workflows import view as module
-from gliamap.workflows.view import Picture, view
+from gliamap.workflows.data import view as module
+from gliamap.workflows.data.view import Picture, view
 
 SHAPE = (24, 28, 26)
 

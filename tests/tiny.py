@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,8 +27,8 @@ from gliamap.io.checkpoint import read_spec, save_checkpoint
 from gliamap.labels import get_convention
 from gliamap.nets.unet import UNet
 from gliamap.sources.phantom import make_phantom
-from gliamap.workflows.prepare import prepare
-from gliamap.workflows.train import TrainOptions
+from gliamap.workflows.data.prepare import prepare
+from gliamap.workflows.training.train import TrainOptions
 
 SHAPE: Shape = (24, 28, 26)
 
@@ -155,6 +157,32 @@ def listening_to_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def interrupted(words: Iterable[str], folder: Path, *, after_s: float) -> Iterator[subprocess.Popen[str]]:
+    """``gliamap`` with these words in ``folder``, in a group of its own that gets Ctrl-C so many seconds later.
+
+    Nothing of it outlives the block, whatever hangs.
+    """
+    command = [str(Path(sys.executable).parent / "gliamap"), *words]
+    with listening_to_ctrl_c():
+        running = subprocess.Popen(
+            command,
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+    with running:
+        try:
+            time.sleep(after_s)
+            os.killpg(running.pid, signal.SIGINT)
+            yield running
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 from gliamap.comparison.as_markdown import elsewhere_markdown, origin_of, own_markdown
 from gliamap.comparison.nouns import Comparison, from_json
 from gliamap.scoring.text_table import NOT_RUN, TextTable, as_markdown
-from gliamap.workflows.networks import NetworkCost, networks_table
+from gliamap.workflows.training.networks import NetworkCost, networks_table
 
 Loaded = Sequence[tuple[str, Any]]
 

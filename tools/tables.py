@@ -10,8 +10,11 @@ A result is ``{"run": {...}, "evaluation": {...}}``: ``run`` holds ``title``, ``
 ``bench/detection.py`` or ``bench/told.py`` prints, which is one of alarms, too, one of modalities what
 ``bench/modalities.py`` writes, one of processes what ``bench/processes.py`` prints, one of arms what
 ``bench/study.py`` writes, a grid what ``bench/training.py`` prints.
-``inference`` and ``faithfulness`` take what the files of these names in ``bench/`` write, ``compare`` and ``matrix``
-the ``comparison.json`` of ``gliamap compare``, ``networks`` what ``gliamap networks --json`` prints.
+``inference`` and ``faithfulness`` take what the files of these names in ``bench/`` write, ``nnunet`` what
+``bench/nnunet_slices.py`` writes, ``compare`` and ``matrix`` the ``comparison.json`` of ``gliamap compare``,
+``networks`` what ``gliamap networks --json`` prints, ``models`` and
+kinds that begin with ``model-`` what ``tools/make_model.py`` writes. The cards of models are written, too, from
+``tools/models``.
 """
 
 from __future__ import annotations
@@ -29,6 +32,9 @@ from gliamap.scoring.estimate import Estimate, estimate_cell
 from gliamap.scoring.text_table import NOT_RUN, NOTHING, TextTable, as_markdown
 from inference_tables import faithfulness_table, inference_table
 from metrics_table import metrics_table
+from model_card import cards
+from model_tables import MODEL_KINDS
+from nnunet_table import nnunet_table
 from warnings_table import alarms_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -363,8 +369,10 @@ KINDS: dict[str, Callable[[Loaded], str]] = {
     "networks": networks_tables,
     "recipes": recipes_table,
     "metrics": metrics_table,
+    "nnunet": nnunet_table,
     "inference": inference_table,
     "faithfulness": faithfulness_table,
+    **MODEL_KINDS,
 }
 
 
@@ -397,10 +405,9 @@ def texts(root: Path = ROOT) -> list[Path]:
 def main(arguments: Sequence[str]) -> int:
     """Write all tables, or with ``--check`` only say which texts differ."""
     differing = 0
-    for path in texts():
-        text = path.read_text(encoding="utf-8")
-        new = filled(text)
-        if new == text:
+    wanted = {path: filled(path.read_text(encoding="utf-8")) for path in texts()} | cards(filled)
+    for path, new in wanted.items():
+        if path.is_file() and path.read_text(encoding="utf-8") == new:
             continue
         if "--check" in arguments:
             print(f"{path.relative_to(ROOT)}: a table differs from its JSON; run make tables")

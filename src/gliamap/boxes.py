@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -88,6 +88,21 @@ def read_padded(array: NDArray[np.generic], box: Box, fill: float = 0) -> NDArra
         return np.array(part)
     out = np.full((*array.shape[:-3], *box.shape), fill, dtype=array.dtype)
     out[(..., *inside.relative_to(box).slices)] = part
+    return out
+
+
+def block_means(array: NDArray[np.generic], steps: Sequence[int]) -> NDArray[np.float32]:
+    """The mean over each block of ``steps`` voxels along X, Y, Z; of blocks that the far end cuts, over what they hold.
+
+    ``array`` is ``(X, Y, Z)``; the result has a voxel for each block begun.
+    """
+    out = array.astype(np.float32, copy=False)
+    for axis, step in enumerate(steps):
+        if step > 1:
+            starts = np.arange(0, out.shape[axis], step)
+            sizes = np.diff(starts, append=out.shape[axis]).astype(np.float32)
+            sums = np.add.reduceat(out, starts, axis=axis)
+            out = np.asarray(sums / np.moveaxis(sizes[:, None, None], 0, axis), np.float32)
     return out
 
 

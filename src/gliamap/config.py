@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -266,6 +267,16 @@ class DicePredictor(Settings):
     none: dict[Region, DiceLine]
 
 
+class ValidatedDice(Settings):
+    """A cross-validated Dice: mean over ``patients`` with 95 % interval, of ``cases`` that were not trained on."""
+
+    dice: float = Field(ge=0, le=1)
+    low: float = Field(ge=0, le=1)
+    high: float = Field(ge=0, le=1)
+    patients: int = Field(ge=1)
+    cases: int = Field(ge=1)
+
+
 Range = tuple[float, float]
 """The smallest and the largest of a figure."""
 
@@ -294,12 +305,16 @@ class ModelSpec(Settings):
     """What a checkpoint says of itself: everything that inference needs, and where the weights come from.
 
     ``weights_file`` lies beside this description. ``may_be_missing``: modalities without which a case can still be
-    segmented, as long as one is there. The fields after ``clean_up`` are filled as they become known; empty means not
-    measured.
+    segmented, as long as one is there. ``summary``: what it is for, one sentence; ``licence``: its licence and whom to
+    name. The fields after ``clean_up`` are filled as they become known; empty means not measured. ``validated``: the
+    Dice of each region with all modalities; ``dice_per_modality_subset``: with only some, named as
+    :func:`modality_subset` does.
     """
 
     format: Literal[1] = 1
     name: str
+    summary: str = ""
+    licence: str = ""
     network: NetConfig
     output: OutputConfig
     prep: PrepConfig
@@ -313,7 +328,8 @@ class ModelSpec(Settings):
     window_dice: dict[Literal["windows", "one-pass"], dict[Region, float]] = {}
     dice_predictor: DicePredictor | None = None
     seen: Seen | None = None
-    dice_per_modality_subset: dict[str, float] = {}
+    validated: dict[Region, ValidatedDice] = {}
+    dice_per_modality_subset: dict[str, dict[Region, float]] = {}
     training_data: dict[str, str] = {}
     metrics: dict[str, float] = {}
     versions: dict[str, str] = {}
@@ -334,3 +350,9 @@ class ModelSpec(Settings):
         if self.may_be_missing and not self.inputs.presence:
             raise ValueError("modalities may be missing, but the network is not told which are there (inputs.presence)")
         return self
+
+
+def modality_subset(modalities: Iterable[str], of: tuple[str, ...]) -> str:
+    """The name of some of a model's modalities: those that are there, joined by '+' in the model's order."""
+    there = set(modalities)
+    return "+".join(name for name in of if name in there)

@@ -11,8 +11,8 @@ GliamapError
 ├── OutputError    the target already exists, or cannot be written
 └── CasesFailed    a run over many cases finished, but some of them failed (exit code 1)
 
-All but the last end a command with exit code 2. Every message says what was wrong, what was found, what was
-expected and what to do about it.
+All but the last end a command with exit code 2; the web app has one more, for requests (:mod:`gliamap.server.refusal`).
+Every message says what was wrong, what was found, what was expected and what to do about it.
 """
 
 from __future__ import annotations

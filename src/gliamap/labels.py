@@ -172,7 +172,9 @@ CONVENTIONS: Mapping[str, Convention] = MappingProxyType(
 def get_convention(name: str) -> Convention:
     """The convention called ``name``; ``LabelError`` where there is none."""
     if name not in CONVENTIONS:
-        raise LabelError(f"there is no label convention called '{name}'", expected="one of " + ", ".join(CONVENTIONS))
+        raise LabelError(
+            f"there is no label convention called '{name[:80]}'", expected="one of " + ", ".join(CONVENTIONS)
+        )
     return CONVENTIONS[name]
 
 

@@ -21,6 +21,10 @@ GRID_TOLERANCE_MM = 1e-2
 """Two affines are the same grid where no corner voxel moves by more than this."""
 
 
+OBLIQUE_DEGREES = 3.0
+"""Beyond this angle whole axes tell the patient's directions only roughly, and pictures and measures say so."""
+
+
 @dataclass(frozen=True, eq=False)
 class Grid:
     """Where voxels lie: ``shape`` (X, Y, Z), ``affine`` (4x4, voxel index to RAS+ ``unit``)."""

@@ -71,7 +71,7 @@ class CohortReport:
         return tuple(row for level in _WORST_FIRST[:-1] for row in self.cases if row.report.level == level)
 
     def as_json(self) -> dict[str, Any]:
-        """What ``check.json`` holds, see :func:`gliamap.workflows.check.check`."""
+        """What ``check.json`` holds, see :func:`gliamap.workflows.data.check.check`."""
         return {
             "format": 1,
             "data_sets": [_set_json(one) for one in self.data_sets],

@@ -21,11 +21,14 @@ from gliamap.cli import (
     export_verb,
     front_verbs,
     label_verbs,
+    models_verb,
     networks_verb,
     patches_verb,
     plan_verb,
     recipes_verb,
+    report_verb,
     segment_verb,
+    serve_verb,
     split_verb,
     study_verbs,
     teach_verb,
@@ -33,6 +36,7 @@ from gliamap.cli import (
 )
 from gliamap.cli.show import plain, remark
 from gliamap.errors import GliamapError
+from gliamap.interrupts import insisting
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -56,6 +60,7 @@ app.command("prepare")(data_verbs.prepare)
 app.command("split")(split_verb.split)
 app.command("plan")(plan_verb.plan)
 app.command("recipes")(recipes_verb.recipes)
+app.add_typer(models_verb.models, name="models")
 app.command("networks")(networks_verb.networks)
 app.command("patches")(patches_verb.patches)
 app.command("train")(train_verb.train)
@@ -65,6 +70,8 @@ app.command("calibrate")(calibrate_verb.calibrate)
 app.command("teach")(teach_verb.teach)
 app.command("segment")(segment_verb.segment)
 app.command("evaluate")(evaluate_verb.evaluate)
+app.command("report")(report_verb.report)
+app.command("serve")(serve_verb.serve)
 app.command("convert-labels")(label_verbs.convert_labels)
 app.command("export")(export_verb.export)
 app.command("export-dataset")(label_verbs.export_dataset)
@@ -77,7 +84,10 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may hold what the terminal cannot show
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        app(standalone_mode=True)  # Ctrl-C ends with exit code 130
+        with insisting():
+            app(standalone_mode=True)
+    except KeyboardInterrupt:
+        sys.exit(130)  # as it does in a verb
     except GliamapError as error:
         _end(error)
     except OSError as error:

@@ -39,10 +39,10 @@ def calibrate(
     gliamap calibrate study --scans BraTS2021_Training --model run
     """
     from gliamap.infer.engine import EngineChoice
-    from gliamap.workflows.calibrate import FOLDER, CalibrateOptions
-    from gliamap.workflows.calibrate import calibrate as run
-    from gliamap.workflows.calibrate_files import as_json, confidence_table, dice_table, sentences
-    from gliamap.workflows.failures import plain_settings
+    from gliamap.workflows.common.failures import plain_settings
+    from gliamap.workflows.studies.calibrate import FOLDER, CalibrateOptions
+    from gliamap.workflows.studies.calibrate import calibrate as run
+    from gliamap.workflows.studies.calibrate_files import as_json, confidence_table, dice_table, sentences
 
     with plain_settings():
         choice = EngineChoice.model_validate({"engine": engine, "precision": precision})

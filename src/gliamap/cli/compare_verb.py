@@ -13,7 +13,7 @@ from gliamap.cli.study_verbs import watch_study
 
 if TYPE_CHECKING:
     from gliamap.comparison.nouns import Comparison
-    from gliamap.workflows.compare import Prepared
+    from gliamap.workflows.studies.compare import Prepared
 
 _ARMS, _DIVISION, _RUN = "What is compared", "How cases are divided", "The trainings"
 
@@ -101,9 +101,9 @@ def compare(
     gliamap compare t1c-binary --split record --data store --scans slices -o leaky --folds 0,1
     """
     from gliamap.recipes.named import find_recipe
-    from gliamap.workflows.budget import parse_budget
-    from gliamap.workflows.compare import CompareOptions
-    from gliamap.workflows.compare import compare as run
+    from gliamap.workflows.studies.budget import parse_budget
+    from gliamap.workflows.studies.compare import CompareOptions
+    from gliamap.workflows.studies.compare import compare as run
 
     options = CompareOptions(
         recipes=tuple(find_recipe(name) for name in recipes),
@@ -127,7 +127,7 @@ def compare(
 
 
 def _pairs(stores: list[Path], scans: list[Path]) -> tuple[Prepared, ...]:
-    from gliamap.workflows.compare import Prepared
+    from gliamap.workflows.studies.compare import Prepared
 
     if len(stores) != len(scans):
         raise typer.BadParameter(

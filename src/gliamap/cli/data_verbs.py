@@ -72,8 +72,8 @@ def prepare(
 
     gliamap prepare slices -o store --spacing 2 2 1
     """
-    from gliamap.workflows.prepare import PrepareOptions
-    from gliamap.workflows.prepare import prepare as run
+    from gliamap.workflows.data.prepare import PrepareOptions
+    from gliamap.workflows.data.prepare import prepare as run
 
     options = PrepareOptions(
         modalities=tuple(modality) if modality else None,

@@ -32,10 +32,13 @@ def demo(
         done = run(out, progress=progress)
     if json:
         scores = as_json(done.scores, ())["summary"]
-        print_json({"mask": done.mask, "picture": done.picture, "case": done.summary, "scores": scores})
+        print_json(
+            {"mask": done.mask, "picture": done.picture, "report": done.report, "case": done.summary, "scores": scores}
+        )
         return
     print_volumes([done.summary])
     print_summary(done.scores)
     say(f"mask      {plain(done.mask)}")
     say(f"picture   {plain(done.picture)}")
+    say(f"report    {plain(done.report)}")
     remark("A phantom and a model trained on phantoms: real scans need a model trained on real cases.")

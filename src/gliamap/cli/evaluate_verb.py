@@ -59,10 +59,10 @@ def evaluate(
 
     gliamap evaluate ours BraTS2023 --protocol brats2023-gli --against theirs -o scores
     """
-    from gliamap.workflows.evaluate import EvaluateOptions
-    from gliamap.workflows.evaluate import evaluate as run
-    from gliamap.workflows.evaluate_files import evaluation_as_json
-    from gliamap.workflows.parallel import default_workers
+    from gliamap.workflows.common.parallel import default_workers
+    from gliamap.workflows.scores.evaluate import EvaluateOptions
+    from gliamap.workflows.scores.evaluate import evaluate as run
+    from gliamap.workflows.scores.evaluate_files import evaluation_as_json
 
     options = EvaluateOptions(
         labels=labels,

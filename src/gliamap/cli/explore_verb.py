@@ -45,9 +45,9 @@ def explore(
 
     gliamap explore scans -o explored --pattern '{case}_{modality}.nii.gz' --labels binary
     """
-    from gliamap.workflows.explore import ExploreOptions
-    from gliamap.workflows.explore import explore as run
-    from gliamap.workflows.parallel import default_workers
+    from gliamap.workflows.common.parallel import default_workers
+    from gliamap.workflows.data.explore import ExploreOptions
+    from gliamap.workflows.data.explore import explore as run
 
     options = ExploreOptions(
         pattern=pattern,

@@ -31,7 +31,7 @@ def export(
 
     gliamap export run --to monai-bundle -o bundle
     """
-    from gliamap.workflows.export_model import export_model
+    from gliamap.workflows.prediction.export_model import export_model
 
     done = export_model(model, out, to=to, overwrite=overwrite)
     if json:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from gliamap.checks.cohort import CohortReport
     from gliamap.checks.findings import Level
-    from gliamap.workflows.inspect import Inspection
+    from gliamap.workflows.data.inspect import Inspection
 
 _SHOWN_CASES = 40
 _SHOWN_LINES = 5
@@ -39,7 +39,7 @@ def inspect(
 
     gliamap inspect scans --pattern '{case}/{case}_{modality}.nii.gz'
     """
-    from gliamap.workflows.inspect import inspect as run
+    from gliamap.workflows.data.inspect import inspect as run
 
     with progress_bar("inspect") as progress:
         found = run(path, pattern=pattern, progress=progress)
@@ -74,9 +74,9 @@ def check(
 
     gliamap check BraTS2021_Training MSD/Task01_BrainTumour --split run/split.json
     """
-    from gliamap.workflows.check import CheckOptions
-    from gliamap.workflows.check import check as run
-    from gliamap.workflows.parallel import default_workers
+    from gliamap.workflows.common.parallel import default_workers
+    from gliamap.workflows.data.check import CheckOptions
+    from gliamap.workflows.data.check import check as run
 
     options = CheckOptions(
         pattern=pattern, labels=labels, split=split, workers=workers or default_workers(), overwrite=overwrite

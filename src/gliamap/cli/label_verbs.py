@@ -22,7 +22,7 @@ from gliamap.cli.show import (
 )
 
 if TYPE_CHECKING:
-    from gliamap.workflows.convert import Merged
+    from gliamap.workflows.data.convert import Merged
 
 To = Annotated[str, typer.Option(help="Label convention to write, such as brats2021, brats2023 or msd.")]
 From = Annotated[
@@ -56,8 +56,8 @@ def convert_labels(
 
     gliamap convert-labels mask.nii.gz mask.seg.nrrd --from brats2021 --to brats2021
     """
-    from gliamap.workflows.convert import ConvertOptions
-    from gliamap.workflows.convert import convert_labels as run
+    from gliamap.workflows.data.convert import ConvertOptions
+    from gliamap.workflows.data.convert import convert_labels as run
 
     options = ConvertOptions(labels=from_, lossy=lossy, slicer=slicer, pattern=pattern, overwrite=overwrite)
     with progress_bar("convert") as progress:
@@ -111,8 +111,8 @@ def export_dataset(
 
     gliamap export-dataset Task01_BrainTumour.tar brats --to brats23
     """
-    from gliamap.workflows.export import export_dataset as run
-    from gliamap.workflows.export_plan import ExportOptions
+    from gliamap.workflows.data.export import export_dataset as run
+    from gliamap.workflows.data.export_plan import ExportOptions
 
     options = ExportOptions(
         pattern=pattern, labels=labels, lossy=lossy, split=split, name=name, id=number, overwrite=overwrite

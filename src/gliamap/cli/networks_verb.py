@@ -29,8 +29,8 @@ def networks(dims: Dims = None, size: Size = None, modalities: Modalities = 4, j
 
     gliamap networks --dims 2 --size 192 192 1 --modalities 1
     """
-    from gliamap.workflows.networks import networks as run
-    from gliamap.workflows.networks import networks_table
+    from gliamap.workflows.training.networks import networks as run
+    from gliamap.workflows.training.networks import networks_table
 
     wanted: tuple[Literal[2, 3], ...] = (2, 3)
     if dims or size:

@@ -12,8 +12,8 @@ from gliamap.cli.data_verbs import Json, Overwrite
 from gliamap.cli.show import plain, print_json, print_table, progress_bar, remark, say
 
 if TYPE_CHECKING:
-    from gliamap.workflows.patch_show import Balance
-    from gliamap.workflows.patches import PatchTable
+    from gliamap.workflows.data.patch_show import Balance
+    from gliamap.workflows.data.patches import PatchTable
 
 Size = Annotated[int, typer.Option(min=1, max=10_000, help="Voxels along the edges of a patch.")]
 Stride = Annotated[int | None, typer.Option(min=1, help="Voxels from patch to patch. Default: half the size.")]
@@ -43,8 +43,8 @@ def patches(
 
     gliamap train store -o run --patches patches.parquet --ratio 1:1
     """
-    from gliamap.workflows.patches import PatchOptions
-    from gliamap.workflows.patches import patches as run
+    from gliamap.workflows.data.patches import PatchOptions
+    from gliamap.workflows.data.patches import patches as run
 
     options = PatchOptions(size=size, stride=stride, volume=volume, show=show, overwrite=overwrite)
     with progress_bar("patches") as progress:
@@ -64,7 +64,7 @@ def patches(
 def _print_balance(balance: Balance) -> None:
     from rich.table import Table
 
-    from gliamap.workflows.patch_show import lesion_words
+    from gliamap.workflows.data.patch_show import lesion_words
 
     table = Table()
     table.add_column("patches")

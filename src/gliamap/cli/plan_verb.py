@@ -11,7 +11,7 @@ from gliamap.cli.data_verbs import Json, Overwrite
 from gliamap.cli.show import count, plain, print_json, print_table, progress_bar, remark, say
 
 if TYPE_CHECKING:
-    from gliamap.workflows.plan import Planned
+    from gliamap.workflows.training.plan import Planned
 
 Memory = Annotated[
     str | None,
@@ -41,8 +41,8 @@ def plan(
     gliamap train store -o run --recipe recipe.json
     """
     from gliamap.recipes.named import find_recipe
-    from gliamap.workflows.plan import PlanOptions
-    from gliamap.workflows.plan import plan as run
+    from gliamap.workflows.training.plan import PlanOptions
+    from gliamap.workflows.training.plan import plan as run
 
     options = PlanOptions(memory=memory, recipe=find_recipe(recipe), overwrite=overwrite)
     with progress_bar("plan") as progress:

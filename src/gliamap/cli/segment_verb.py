@@ -17,20 +17,25 @@ from gliamap.cli.show import (
     print_notes,
     print_table,
     progress_bar,
+    remark,
     remark_if_stopped,
     say,
 )
 
 if TYPE_CHECKING:
-    from gliamap.workflows.segment import Segmented
-    from gliamap.workflows.segment_settings import SegmentOptions
+    from gliamap.workflows.prediction.choose_model import Choice
+    from gliamap.workflows.prediction.segment import Segmented
+    from gliamap.workflows.prediction.segment_settings import SegmentOptions
 
 _INPUT, _SHOWN, _SPEED = "What is segmented", "How the network sees it", "Speed and memory"
 _OUTPUT, _RUN = "What is written", "The run"
 
 Model = Annotated[
-    list[Path],
-    typer.Option(help="Run, model or cross-validation folder. Repeatable: several are averaged."),
+    list[Path] | None,
+    typer.Option(
+        help="Run, model or cross-validation folder, or a shipped model (gliamap models). Repeatable: several are "
+        "averaged. Default: the shipped model for such scans."
+    ),
 ]
 
 Part = Annotated[
@@ -118,6 +123,9 @@ Uncertainty = Annotated[
         rich_help_panel=_OUTPUT,
     ),
 ]
+Report = Annotated[
+    bool, typer.Option("--report", help="Write a page of each case, too: CASE_report.html.", rich_help_panel=_OUTPUT)
+]
 NoPictures = Annotated[bool, typer.Option("--no-pictures", help="Write no mosaics.", rich_help_panel=_OUTPUT)]
 
 Resume = Annotated[
@@ -127,12 +135,18 @@ Resume = Annotated[
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.", rich_help_panel=_RUN)]
+Events = Annotated[
+    bool,
+    typer.Option(
+        "--events", help="Print progress for programs: a JSON object a line, no tables.", rich_help_panel=_RUN
+    ),
+]
 
 
 def segment(
     source: Annotated[Path, typer.Argument(help="Case folder, folder of cases, image or folder of images.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for masks, numbers and pictures.")],
-    model: Model,
+    model: Model = None,
     part: Part = None,
     pattern: Pattern = None,
     resample_to: ResampleTo = None,
@@ -149,9 +163,11 @@ def segment(
     min_size: MinSize = None,
     probabilities: Probabilities = False,
     uncertainty: Uncertainty = False,
+    report: Report = False,
     no_pictures: NoPictures = False,
     resume: Resume = False,
     overwrite: Overwrite = False,
+    events: Events = False,
     json: Json = False,
 ) -> None:
     """Segment scans: a mask on the input's own grid, volumes, and a picture for each case.
@@ -161,7 +177,7 @@ def segment(
 
     Examples:
 
-    gliamap segment BraTS2021_00006 -o masks --model run
+    gliamap segment BraTS2021_00006 -o masks
 
     gliamap segment BraTS2021_Validation -o masks --model run --resume
 
@@ -172,16 +188,22 @@ def segment(
     gliamap segment clinic -o masks --model run --pattern '{case}/{case}_{modality}.nii.gz' --resample-to t1c
     """
     options = _options(locals())
-    from gliamap.workflows.segment import segment as run
+    from gliamap.cli.events import progress_lines, write_done
+    from gliamap.workflows.prediction.segment import segment as run
 
-    with remark_if_stopped("the same command with --resume goes on"), progress_bar("segment") as progress:
-        done = run(source, out, model=model, options=options, progress=progress)
-    _print_segmented(done, out, json=json)
+    shown = progress_lines() if events else progress_bar("segment")
+    with remark_if_stopped("the same command with --resume goes on"), shown as progress:
+        done = run(source, out, model=model, options=options, progress=progress, tell_choice=_say_choice)
+    if events:
+        write_done(done.cases, done.failed)
+        end_with_failures(done.failed, len(done.cases) + len(done.failed))
+    else:
+        _print_segmented(done, out, json=json)
 
 
 def _options(said: Mapping[str, Any]) -> SegmentOptions:
     """The options of the workflow, by the names of those of the command line."""
-    from gliamap.workflows.segment_settings import SegmentOptions
+    from gliamap.workflows.prediction.segment_settings import SegmentOptions
 
     given = {name: said[name] for name in SegmentOptions.model_fields if name in said}
     if said["modalities"] is not None:
@@ -189,9 +211,15 @@ def _options(said: Mapping[str, Any]) -> SegmentOptions:
     return SegmentOptions.model_validate(given | {"pictures": not said["no_pictures"]})
 
 
+def _say_choice(choice: Choice) -> None:
+    """On standard error: standard output may be JSON."""
+    remark(f"model: {plain(choice.model)} ({plain(choice.reason)})")
+
+
 def _print_segmented(done: Segmented, out: Path, *, json: bool) -> None:
     if json:
-        print_json({"out": out, "cases": done.cases, "failed": done.failed, "notes": done.notes})
+        choice = {"choice": done.manifest["choice"]}
+        print_json({"out": out, "cases": done.cases, "failed": done.failed, "notes": done.notes} | choice)
     else:
         print_volumes(done.cases)
         _print_costs(done.manifest)

@@ -47,6 +47,13 @@ def print_text_table(table: TextTable) -> None:
     print_table(as_rich_table(table, _console.width))
 
 
+def print_markdown(text: str) -> None:
+    """A page in Markdown, as the terminal can show it."""
+    from rich.markdown import Markdown
+
+    _console.print(Markdown(text))
+
+
 def plain(value: object) -> str:
     """``value`` as text in which brackets are no markup and what cannot be printed is spelt out: for paths, names."""
     return escape("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value)))

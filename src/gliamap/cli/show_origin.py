@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gliamap.cli.show import plain, say
 
 if TYPE_CHECKING:
-    from gliamap.workflows.transfer import Origin
+    from gliamap.workflows.training.transfer import Origin
 
 _FATES = ("taken", "adapted", "new")
 

@@ -11,7 +11,7 @@ from gliamap.cli.data_verbs import Json, Overwrite, Pattern
 from gliamap.cli.show import plain, print_json, print_notes, print_table, progress_bar, remark, say
 
 if TYPE_CHECKING:
-    from gliamap.workflows.split import Divided
+    from gliamap.workflows.data.split import Divided
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="File for the split; with --folds a folder.")]
 ClosedFolds = Annotated[list[int] | None, typer.Option(help="Fold to leave out of everything; repeatable.")]
@@ -47,7 +47,7 @@ def split(
     gliamap train store -o run0 --split folds/fold0.json
     """
     from gliamap.sources.splits import SplitOptions
-    from gliamap.workflows.split import DivideOptions, divide
+    from gliamap.workflows.data.split import DivideOptions, divide
 
     drawn = SplitOptions(
         test_fold=test_fold,

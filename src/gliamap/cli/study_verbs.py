@@ -22,9 +22,9 @@ from gliamap.cli.show import (
 from gliamap.cli.show_scores import print_study
 
 if TYPE_CHECKING:
-    from gliamap.workflows.cross_validate import CrossValidated
-    from gliamap.workflows.fold_work import StudyReport
-    from gliamap.workflows.folds import Fold
+    from gliamap.workflows.common.folds import Fold
+    from gliamap.workflows.studies.cross_validate import CrossValidated
+    from gliamap.workflows.studies.fold_work import StudyReport
 
 RecipeName = Annotated[str, typer.Argument(help="Name of a recipe, such as 'default', or its file.")]
 Scans = Annotated[Path, typer.Argument(help="Data set that the store was prepared from, with its masks.")]
@@ -71,8 +71,8 @@ def cross_validate(
     gliamap cross-validate default store BraTS2021_Training -o study --folds 5 --gather
     """
     from gliamap.recipes.named import find_recipe
-    from gliamap.workflows.cross_validate import cross_validate as run
-    from gliamap.workflows.folds import CrossValidateOptions
+    from gliamap.workflows.common.folds import CrossValidateOptions
+    from gliamap.workflows.studies.cross_validate import cross_validate as run
 
     found = find_recipe(recipe)
     given = {"steps": steps, "validate_every": validate_every, "workers": workers}

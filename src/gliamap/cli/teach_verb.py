@@ -27,7 +27,7 @@ def teach(
 
     gliamap train store -o student --lessons lessons --test-share 0
     """
-    from gliamap.workflows.teach import teach as run
+    from gliamap.workflows.training.teach import teach as run
 
     with progress_bar("teach") as progress:
         done = run(store, teachers, out, progress=progress)

@@ -16,7 +16,7 @@ from gliamap.cli.show_origin import say_origin
 
 if TYPE_CHECKING:
     from gliamap.training.progress import StepReport
-    from gliamap.workflows.train import Trained, TrainOptions
+    from gliamap.workflows.training.train import Trained, TrainOptions
 
 _DIVISION, _NETWORK, _LEARNING, _RUN = "How cases are divided", "The network", "How it learns", "The run"
 _DRAWING, _TRANSFER = "Patches from a table", "Starting from another network"
@@ -236,7 +236,7 @@ def train(
     gliamap train store -o run --recipe strong --steps 5000
     """
     options = _options(locals())
-    from gliamap.workflows.train import train as run
+    from gliamap.workflows.training.train import train as run
 
     with remark_if_stopped(f"the same command with --resume goes on in {plain(out)}"), progress_bar("train") as bar:
         done = run(store, out, options=options, resume=resume, accept_changes=accept_changes, observe=_watch(bar))
@@ -249,7 +249,7 @@ def _options(said: Mapping[str, Any]) -> TrainOptions:
     from gliamap.recipes.named import find_recipe
     from gliamap.recipes.recipe import Recipe
     from gliamap.sources.splits import SplitOptions
-    from gliamap.workflows.train import TrainOptions
+    from gliamap.workflows.training.train import TrainOptions
 
     given = {name: value for name, value in said.items() if value is not None}
     if "widths" in given:

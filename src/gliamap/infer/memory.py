@@ -79,13 +79,14 @@ class Room:
     """What the memory of a model's cases is reckoned from.
 
     ``program``: bytes of the process with the model loaded. ``most``: bytes that the process may hold; ``None`` sets no
-    limit.
+    limit. ``reporting``: a report of each case is drawn, for which its images are read again.
     """
 
     spec: ModelSpec
     engine: Engine
     program: int
     most: int | None = None
+    reporting: bool = False
 
     def way(self, grid: Grid, shape: Shape, *, fixed_mode: bool) -> Way:
         """The quickest way for a case on ``grid`` that keeps under the limit; the network sees ``shape`` voxels.
@@ -129,7 +130,8 @@ class Room:
             preparing=4 * modalities * native + max(8 * native, 8 * modalities * prepared),
             network=4 * modalities * prepared + sums + 4 * prepared + self._forward(way, shape),
             # One region's probabilities and mask, labels, what is packed for the mask's file and drawn for the picture.
-            finishing=sums + 20 * native,
+            # A report: its images, and 16 bytes a voxel (measured with one, two and four modalities) for all it draws.
+            finishing=sums + (20 + 4 * modalities * self.reporting) * native,
         )
 
     def _forward(self, way: Way, shape: Shape) -> int:

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gliamap.case import Case, Prediction, PreparedCase
-from gliamap.config import ModelSpec
+from gliamap.config import CleanUpConfig, ModelSpec
 from gliamap.infer.average import AveragedEngine, joint_spec
 from gliamap.infer.confidence import predict_dice
-from gliamap.infer.decode import decode
+from gliamap.infer.decode import clean_up_for, decode
 from gliamap.infer.engine import Engine, EngineChoice
 from gliamap.infer.engines import build_engine
 from gliamap.infer.memory import Room, Way, resident_bytes
@@ -21,8 +21,9 @@ from gliamap.infer.one_pass import check_one_pass
 from gliamap.infer.uncertainty import disagreement_map, entropy_map, measure
 from gliamap.infer.window import predict_windows
 from gliamap.inputs import NetworkInput
-from gliamap.io.checkpoint import read_spec, resolve_model
+from gliamap.io.checkpoint import read_spec
 from gliamap.labels import region_mask
+from gliamap.models.shipped import resolve_model
 from gliamap.prep.pipeline import prepare, restore, to_crop, to_native
 from gliamap.volume import Grid
 
@@ -48,16 +49,23 @@ class Predictor:
 
     ``max_memory``: bytes that the process may hold in all, the caller's own arrays not counted; ``None`` sets no limit.
     Where the spec wants one pass and memory is short, a case goes in windows; with ``fixed_mode`` it is refused.
+    ``reporting``: the memory of a report of each case counts, too.
     ``ConfigError`` where the network cannot do one pass and the spec wants it.
     """
 
     def __init__(
-        self, spec: ModelSpec, engine: Engine, *, max_memory: int | None = None, fixed_mode: bool = False
+        self,
+        spec: ModelSpec,
+        engine: Engine,
+        *,
+        max_memory: int | None = None,
+        fixed_mode: bool = False,
+        reporting: bool = False,
     ) -> None:
         check_one_pass(spec)
         self.spec = spec
         self.engine = engine
-        self.room = Room(spec, engine, resident_bytes(), max_memory)
+        self.room = Room(spec, engine, resident_bytes(), max_memory, reporting)
         self._fixed_mode = fixed_mode
 
     def predict(
@@ -97,17 +105,19 @@ class Predictor:
         *,
         keep_probabilities: bool = False,
         keep_uncertainty: bool = False,
+        clean_up: CleanUpConfig | None = None,
     ) -> Prediction:
         """What ``raw``, the answer of :meth:`run`, says on the case's own grid.
 
         One channel is restored at a time, and labels, not probabilities, go back from the crop to the whole grid; with
-        ``keep_probabilities`` all are.
+        ``keep_probabilities`` all are. ``clean_up``: how, if not as the model does (:func:`clean_up_for`).
         """
         spec, prepared, record = self.spec, ready.prepared, ready.prepared.record
         channels = spec.output.channels
         own = raw[: len(channels)]
         on_crop = to_crop(own, record) if keep_probabilities else (to_crop(one[None], record)[0] for one in own)
-        labels = to_native(decode(on_crop, spec.output, spec.clean_up, ready.grid.voxel_size), record)
+        clean_up = clean_up or clean_up_for(spec, ready.grid.unit)
+        labels = to_native(decode(on_crop, spec.output, clean_up, ready.grid.voxel_size), record)
         assert prepared.present is not None  # prepare says it
         missing = tuple(m for m, there in zip(spec.prep.modalities, prepared.present, strict=True) if not there)
         prediction = Prediction(
@@ -124,14 +134,18 @@ class Predictor:
 def _with_doubts(
     prediction: Prediction, ready: Ready, raw: NDArray[np.floating], spec: ModelSpec, *, keep: bool
 ) -> Prediction:
-    """With the uncertainty and its maps, where they are to be kept, and the predicted Dice, where one was learned."""
+    """With the uncertainty and its maps, where they are to be kept, and the predicted Dice, where one was learned.
+
+    It was learned from sizes in mL or in pixels: nothing is predicted of scans of the other unit.
+    """
     if not keep and spec.dice_predictor is None:
         return prediction
     uncertainty = measure(raw, spec.output)
     size = prediction.grid.voxel_size
     volumes = {r: float(region_mask(prediction.labels, r).sum()) * size for r in spec.output.regions}
     used = spec.model_copy(update={"window": ready.way.window})
-    prediction = replace(prediction, predicted_dice=predict_dice(used, uncertainty, volumes))
+    if spec.seen is None or spec.seen.unit == prediction.grid.unit:
+        prediction = replace(prediction, predicted_dice=predict_dice(used, uncertainty, volumes))
     if not keep:
         return prediction
     maps = (entropy_map(raw, spec.output), disagreement_map(raw, spec.output))

@@ -33,9 +33,9 @@ def predict_windows(
     windows of how many are done. ``ConfigError`` where the patch does not fit the engine.
     """
     shape, patch, overlap = shown.shape, config.patch, config.overlap
-    _check_patch(patch, engine.divisor)
     if config.mode == "one-pass":
         patch, overlap = one_pass_patch(shape, patch, engine.divisor), 0.0
+    _check_patch(patch, engine.divisor)
     boxes = window_boxes(shape, patch, overlap)
     weight = gaussian_weight(patch)
     total = np.zeros((engine.channels, *shape), np.float16 if half else np.float32)

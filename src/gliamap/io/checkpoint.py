@@ -12,14 +12,24 @@ import hashlib
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_model
 
 from gliamap.config import ModelSpec
 from gliamap.errors import FileError
-from gliamap.io.atomic import read_json, remove_leftovers, write_json
+from gliamap.io.atomic import remove_leftovers, write_json
+from gliamap.io.model_spec import read_spec
 from gliamap.io.tensors import write_model
+
+__all__ = [
+    "check_size",
+    "check_weights",
+    "file_sha256",
+    "load_weights",
+    "read_spec",
+    "save_checkpoint",
+    "write_spec",
+]
 
 
 def save_checkpoint(folder: Path, model: torch.nn.Module, spec: ModelSpec) -> ModelSpec:
@@ -40,27 +50,6 @@ def save_checkpoint(folder: Path, model: torch.nn.Module, spec: ModelSpec) -> Mo
 def write_spec(folder: Path, spec: ModelSpec) -> None:
     """Write ``model.json`` beside the weights that it names."""
     write_json(folder / "model.json", spec.model_dump(mode="json"), durable=True)
-
-
-def read_spec(folder: Path) -> ModelSpec:
-    """Read and check ``model.json``."""
-    path = folder / "model.json"
-    if not path.is_file():
-        raise FileError(
-            f"{folder} is not a model",
-            expected="model.json and the weights that it names in it",
-            remedy="name a run folder of gliamap train, or its best/ or last/",
-        )
-    try:
-        return ModelSpec.model_validate(read_json(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise FileError(
-            f"{path} does not describe a model of this version",
-            found=f"{where}: {first['msg']}" if where else first["msg"],
-            remedy="use the gliamap version that wrote it",
-        ) from error
 
 
 def load_weights(folder: Path, model: torch.nn.Module, spec: ModelSpec) -> None:
@@ -93,17 +82,6 @@ def check_size(folder: Path, spec: ModelSpec, parameters: int) -> None:
     weights = folder / spec.weights_file
     if weights.is_file() and weights.stat().st_size < parameters:
         raise _unfitting(weights, f"{weights.stat().st_size} bytes for {parameters} parameters or more")
-
-
-def resolve_model(path: Path) -> Path:
-    """The checkpoint folder that ``path`` means: itself, or a run's ``best`` (else ``last``)."""
-    for folder in (path, path / "best", path / "last"):
-        if (folder / "model.json").is_file():
-            return folder
-    if not path.exists():
-        raise FileError(f"there is no model at {path}", remedy="check the path given with --model or --init-from")
-    read_spec(path)
-    raise AssertionError("read_spec refuses a folder without model.json")
 
 
 def _unfitting(weights: Path, found: str) -> FileError:

@@ -30,7 +30,7 @@ def patches_transfer() -> Recipe:
         deep_supervision=False,
         output="binary",
         stride=32,
-        config=_full(TrainConfig(steps=1500, batch=32, patch=(64, 64, 1), ratio="1:1"), but=FREELY_CHOSEN),
+        config=full(TrainConfig(steps=1500, batch=32, patch=(64, 64, 1), ratio="1:1"), but=FREELY_CHOSEN),
     )
     whole = TrainConfig(steps=1000, batch=16, freeze_encoder_steps=200, transferred_rate=0.3)
     return Recipe(
@@ -42,7 +42,7 @@ def patches_transfer() -> Recipe:
         dims=2,
         output="regions",
         base=base,
-        config=_full(whole, but=("patch",)),
+        config=full(whole, but=("patch",)),
     )
 
 
@@ -61,7 +61,7 @@ def brats_slices() -> Recipe:
         deep_supervision=False,
         dims=2,
         output="regions",
-        config=_full(TrainConfig(steps=2000, batch=16, loss="tversky", validate_every=500), but=("patch",)),
+        config=full(TrainConfig(steps=2000, batch=16, loss="tversky", validate_every=500), but=("patch",)),
     )
 
 
@@ -79,7 +79,7 @@ def msd_t1gd() -> Recipe:
         deep_supervision=True,
         dims=2,
         output="classes",
-        config=_full(TrainConfig(steps=10_000, batch=16, patch=(96, 112, 1), validate_every=1000)),
+        config=full(TrainConfig(steps=10_000, batch=16, patch=(96, 112, 1), validate_every=1000)),
     )
 
 
@@ -97,7 +97,7 @@ def unet_classic() -> Recipe:
         widths=_WIDTHS,
         deep_supervision=False,
         output="regions",
-        config=_full(TrainConfig(steps=2000, augment=AugmentConfig(elastic=0.2)), but=("patch", "batch")),
+        config=full(TrainConfig(steps=2000, augment=AugmentConfig(elastic=0.2)), but=("patch", "batch")),
     )
 
 
@@ -115,7 +115,7 @@ def t1c_binary() -> Recipe:
         deep_supervision=True,
         dims=2,
         output="binary",
-        config=_full(TrainConfig(steps=2000, batch=16, balance="cases", validate_every=500), but=("patch",)),
+        config=full(TrainConfig(steps=2000, batch=16, balance="cases", validate_every=500), but=("patch",)),
     )
 
 
@@ -149,10 +149,10 @@ def brats_3d() -> Recipe:
         deep_supervision=True,
         dims=3,
         output="regions",
-        config=_full(TrainConfig(steps=5000, batch=2, foreground_share=0.5), but=("patch",)),
+        config=full(TrainConfig(steps=5000, batch=2, foreground_share=0.5), but=("patch",)),
     )
 
 
-def _full(config: TrainConfig, *, but: Collection[str] = ()) -> dict[str, Any]:
+def full(config: TrainConfig, *, but: Collection[str] = ()) -> dict[str, Any]:
     """All settings of ``config`` as JSON holds them, ``but`` those that the data decide, and those of the machine."""
     return config.model_dump(mode="json", exclude={"seed", *OF_THE_MACHINE, *but})

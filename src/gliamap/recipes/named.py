@@ -22,6 +22,7 @@ from gliamap.recipes.field import (
     unet_classic,
 )
 from gliamap.recipes.recipe import Recipe
+from gliamap.recipes.shipped import glioma_3d, t1c_2d, t1gd_2d
 
 _STRONG = {
     "affine": 0.5,
@@ -65,10 +66,13 @@ _BUILT_IN = (
         description="Small lesions are drawn as often as large ones, and two patches in three hold tumour.",
         config={"balance": "sizes", "foreground_share": 0.67},
     ),
+    t1c_2d(),
+    t1gd_2d(),
+    glioma_3d(),
 )
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType({recipe.name: recipe for recipe in _BUILT_IN})
-"""The built-in recipes by name. What is not said is taken from the data (:mod:`gliamap.workflows.train_settings`)."""
+"""The built-in recipes by name; :mod:`gliamap.workflows.training.train_settings` takes the rest from the data."""
 
 MAX_FILE_BYTES = 1_000_000
 """No recipe is as large; another file is not read to its end."""

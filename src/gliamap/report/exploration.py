@@ -35,7 +35,7 @@ class Exploration:
     notes: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """What ``explore.json`` holds, see :func:`gliamap.workflows.explore.explore`."""
+        """What ``explore.json`` holds, see :func:`gliamap.workflows.data.explore.explore`."""
         return {
             "format": 1,
             "data_sets": [asdict(one) for one in self.data_sets],

@@ -29,10 +29,7 @@ from gliamap.report import canvas as ink
 from gliamap.report.canvas import Canvas, tissues_in
 from gliamap.report.planes import Cut, Plane, choose_cuts, choose_series, content_box, display_window, make_turn
 from gliamap.report.sheet import CAPTION, MARGIN, Panel, Row, Volume, draw_key, draw_row, place_rows
-from gliamap.volume import Grid, Unit, obliqueness_degrees
-
-OBLIQUE_DEGREES = 3.0
-"""Beyond this angle whole axes tell the patient's directions only roughly, and the picture says so."""
+from gliamap.volume import OBLIQUE_DEGREES, Grid, Unit, obliqueness_degrees
 
 HEADER = 78
 FOOTER = 46
@@ -201,7 +198,7 @@ def _draw_title(canvas: Canvas, case: Case, channel: str, options: MosaicOptions
     if len(title) > TITLE_LENGTH:
         title = title[: TITLE_LENGTH - 1] + "…"
     canvas.text((MARGIN, 32), title, ink.TITLE)
-    about = f"{MODALITY_TITLES.get(channel, channel)} · {_describe(case.grid)}"
+    about = f"{MODALITY_TITLES.get(channel, channel)} · {grid_words(case.grid)}"
     width = canvas.text((MARGIN, 62), about, ink.QUIET)
     angle = obliqueness_degrees(case.grid.affine)
     notices = [options.notice]
@@ -210,7 +207,8 @@ def _draw_title(canvas: Canvas, case: Case, channel: str, options: MosaicOptions
     canvas.text((MARGIN + width + 16, 62), " · ".join(filter(None, notices)), ink.NOTICE)
 
 
-def _describe(grid: Grid) -> str:
+def grid_words(grid: Grid) -> str:
+    """How many voxels of which size, or pixels, for readers."""
     if grid.unit == "px":
         return f"{grid.shape[0]} × {grid.shape[1]} pixels"
     spacing = " × ".join(f"{s:.3g}" for s in grid.spacing)

@@ -3,7 +3,7 @@
 STYLE = """
 :root {
   --paper: #fcfcfb; --ink: #1c2024; --quiet: #5b6570; --line: #dfe3e6; --panel: #f3f5f6;
-  --pass: #0b6aa2; --warn: #b35c00; --fail: #a3134f;
+  --pass: #0b6aa2; --warn: #a65500; --fail: #a3134f;
   --pass-soft: #e2f0f8; --warn-soft: #fdeeda; --fail-soft: #fae3ec;
 }
 @media (prefers-color-scheme: dark) {

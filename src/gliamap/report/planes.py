@@ -116,19 +116,26 @@ def display_window(values: NDArray[np.floating]) -> tuple[float, float]:
     return (low, high) if high > low else (low - 1.0, high)
 
 
-def content_box(values: NDArray[np.floating], marked: NDArray[np.bool_]) -> Box:
-    """The box of head or brain and of all ``marked`` voxels, two voxels wider; the whole grid where both are empty.
+def head_of(values: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Where ``(X, Y, Z)`` shows head or brain: what is brighter than a tenth of the brightest, specks left out.
 
-    Head is what is brighter than a tenth of the brightest, specks left out: that holds for whole heads with noise
-    around them as well as for skull-stripped brains.
+    That holds for whole heads with noise around them as well as for skull-stripped brains. Dark places inside are not
+    filled; an image of zeros has none.
     """
-    nonzero = np.abs(values[np.isfinite(values) & (values != 0)])
-    bright = np.zeros(values.shape, np.bool_)
-    if nonzero.size:
-        bright = np.abs(np.nan_to_num(values)) > 0.1 * float(np.percentile(nonzero, 99.5))
-        bright = remove_small(bright, int(SPECK_SHARE * np.count_nonzero(bright)))
+    head = np.zeros(values.shape, np.bool_)
+    finite = np.isfinite(values) & (values != 0)
+    box = bounding_box(finite)
+    if box is not None:
+        size = np.abs(np.where(finite[box.slices], values[box.slices], 0))
+        bright = size > 0.1 * float(np.percentile(size[finite[box.slices]], 99.5))
+        head[box.slices] = remove_small(bright, int(SPECK_SHARE * np.count_nonzero(bright)))
+    return head
+
+
+def content_box(values: NDArray[np.floating], marked: NDArray[np.bool_]) -> Box:
+    """The box of head or brain and of all ``marked`` voxels, two voxels wider; the whole grid where both are empty."""
     shape: Shape = (values.shape[0], values.shape[1], values.shape[2])
-    box = bounding_box(bright | marked)
+    box = bounding_box(head_of(values) | marked)
     return box.grow(2, shape) if box else whole(shape)
 
 

@@ -40,7 +40,7 @@ def draw_thumbnail(values: NDArray[np.float32], grid: Grid, mask: NDArray[np.boo
     inside = np.asarray(Image.fromarray(cut.of(marked).astype(np.uint8)).resize(size, Image.Resampling.NEAREST)) > 0
     pixels = np.asarray(picture).copy()
     pixels[inside & ~binary_erosion(inside, iterations=_WIDTH)] = _OUTLINE
-    return _small_jpeg(Image.fromarray(pixels))
+    return small_jpeg(Image.fromarray(pixels))
 
 
 def _cut(shown: NDArray[np.float32], marked: NDArray[np.bool_], turn: Turn) -> Cut:
@@ -61,7 +61,8 @@ def _size(cut: Cut, turn: Turn) -> tuple[int, int]:
     )
 
 
-def _small_jpeg(picture: Image.Image) -> bytes:
+def small_jpeg(picture: Image.Image) -> bytes:
+    """The picture as JPEG of at most ``LARGEST`` bytes, as fine as they allow."""
     for quality in _QUALITIES:
         stream = io.BytesIO()
         picture.save(stream, "JPEG", quality=quality, subsampling=0)

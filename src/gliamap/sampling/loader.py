@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from gliamap.config import TrainConfig
 from gliamap.errors import ConfigError, GliamapError, TrainingError
+from gliamap.interrupts import held_back
 from gliamap.sampling.dataset import Patch, PatchDataset
 
 _ASKING_TO_STOP = (signal.SIGINT, signal.SIGTERM)
@@ -174,13 +175,10 @@ def _started(loader: DataLoader[Patch | GliamapError]) -> Iterator[Batch | Gliam
     thread.)
     """
     before = signal.getsignal(signal.SIGCHLD)
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ASKING_TO_STOP)
-    try:
+    with held_back(_ASKING_TO_STOP):
         upcoming = iter(loader)
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGCHLD, before)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     return upcoming
 
 

@@ -51,7 +51,7 @@ def find_probabilities(mask: Path, case_id: str) -> ProbabilityFile | None:
     named = says.get("probability_channels") if isinstance(says, dict) else None
     if named is None:
         return ProbabilityFile(path, ())
-    if not isinstance(named, list) or not _are_channels(named):
+    if not isinstance(named, list) or not are_channels(named):
         raise FileError(
             f"{beside} does not say what the channels of {path.name} are",
             found=str(named)[:100],
@@ -61,7 +61,7 @@ def find_probabilities(mask: Path, case_id: str) -> ProbabilityFile | None:
     return ProbabilityFile(path, tuple(named))
 
 
-def _are_channels(named: Sequence[object]) -> bool:
+def are_channels(named: Sequence[object]) -> bool:
     """All are regions, or the first is background and the others tissues; each once, at least one."""
     classes = BACKGROUND in named[:1]
     rest = list(named[1:] if classes else named)

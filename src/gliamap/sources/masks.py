@@ -77,6 +77,12 @@ def _mask_files(folder: Path) -> tuple[Path, ...]:
     return tuple(file for file in list_folder(folder).files if is_mask_file(file)) if folder.is_dir() else ()
 
 
+def mask_case(path: Path) -> str:
+    """The case that a bare mask belongs to, by its name."""
+    name = mask_stem(path)
+    return name.removesuffix("-seg").removesuffix("_seg") or name
+
+
 def declared_convention(mask: Path, case_id: str) -> str | None:
     """The label convention that ``CASE.json`` beside ``mask`` names; ``None`` where it names none."""
     beside = mask.with_name(f"{case_id}.json")
@@ -86,7 +92,6 @@ def declared_convention(mask: Path, case_id: str) -> str | None:
 
 
 def _case(file: Path) -> CaseFiles:
-    name = mask_stem(file)
-    case_id = name.removesuffix("-seg").removesuffix("_seg") or name
+    case_id = mask_case(file)
     declared = declared_convention(file, case_id)
     return CaseFiles(CaseIdentity(case_id, case_id), {}, file, (declared,) if declared else ())

@@ -136,7 +136,7 @@ class Survey:
         return [number for _, number in sorted(scored)]
 
     def as_json(self) -> dict[str, Any]:
-        """What ``explore.json`` holds of a data set, see :func:`gliamap.workflows.explore.explore`."""
+        """What ``explore.json`` holds of a data set, see :func:`gliamap.workflows.data.explore.explore`."""
         return {
             "data_set": self.data_set,
             "size_unit": self.size_unit,

@@ -290,7 +290,9 @@ def check_job(job: Job, processes: int = 1) -> None:
             f"the patch {shape} does not fit the network {network.name} in {network.dims}D",
             expected=f"sizes divisible by {size_divisor(network)}, one of them larger"
             + (" and a third size of 1" if network.dims == 2 else ""),
-            remedy="change --patch, or the number of levels in --widths",
+            remedy="for slices say --dims 2 as well"
+            if network.dims == 3 and patch[2] == 1
+            else "change --patch, or the number of levels in --widths",
         )
     make_share(job.config, processes=processes)
     if not job.train_ids:

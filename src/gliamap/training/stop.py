@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from gliamap.interrupts import insist
+
 if TYPE_CHECKING:  # the command line needs Terminated, and no torch for it
     from gliamap.training.devices import Devices
 
-_LISTENED = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+_LISTENED = {signal.SIGINT: (signal.default_int_handler, insist), signal.SIGTERM: (signal.SIG_DFL,)}
 """The signals that ask a training to stop, and what they do where nobody has decided otherwise."""
 
 
@@ -75,7 +77,7 @@ def stoppable(devices: Devices) -> Iterator[Stop]:
     before = {}
     if threading.current_thread() is threading.main_thread():
         for number, usual in _LISTENED.items():
-            if signal.getsignal(number) == usual:
+            if signal.getsignal(number) in usual:
                 before[number] = signal.signal(number, stop._listen)
     try:
         yield stop

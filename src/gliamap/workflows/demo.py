@@ -15,10 +15,11 @@ from gliamap.report.figures import MosaicOptions, draw_mosaic
 from gliamap.scoring.summary import Summary
 from gliamap.sources.detect import scan
 from gliamap.sources.phantom import PHANTOM_CONVENTION, write_phantoms
-from gliamap.workflows.evaluate import EvaluateOptions, evaluate
-from gliamap.workflows.failures import check_folder
-from gliamap.workflows.segment import segment
-from gliamap.workflows.segment_settings import SegmentOptions
+from gliamap.workflows.common.failures import check_folder
+from gliamap.workflows.prediction.segment import segment
+from gliamap.workflows.prediction.segment_settings import SegmentOptions
+from gliamap.workflows.reports.report import ReportOptions, write_report
+from gliamap.workflows.scores.evaluate import EvaluateOptions, evaluate
 
 DEMO_SEED = 2026
 """Not a seed that the built-in model was trained on."""
@@ -32,6 +33,7 @@ class Demonstration:
     scores: Summary
     mask: Path
     picture: Path
+    report: Path
 
 
 def demo(out: Path, *, progress: Callable[[float, int, str], None] | None = None) -> Demonstration:
@@ -62,11 +64,14 @@ def demo(out: Path, *, progress: Callable[[float, int, str], None] | None = None
     tell(3)
     mask = out / "masks" / str(done.cases[0]["mask"])
     picture = out / "comparison.png"
-    case = read_case(scan(scan_folder).cases[0])
+    (files,) = scan(scan_folder).cases
+    case = read_case(files)
     labels = to_tissue(read_mask_file(mask)[0], get_convention(PHANTOM_CONVENTION))
     draw_mosaic(case, labels, picture, reference=case.labels, options=MosaicOptions(convention=PHANTOM_CONVENTION))
+    page = ReportOptions(reference=files.labels, model=model, overwrite=True)
+    report = write_report(files, mask, out / "report.html", options=page).page
     tell(len(steps))
-    return Demonstration(done.cases[0], scores.summary, mask, picture)
+    return Demonstration(done.cases[0], scores.summary, mask, picture, report)
 
 
 def _check_free(out: Path) -> None:

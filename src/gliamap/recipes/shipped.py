@@ -1,0 +1,75 @@
+"""The recipes of the models that come along, one for each, called after it. ``make model-NAME`` trains by them.
+
+Every setting is said, so that a model's recipe stays what it was when the model was made.
+"""
+
+from __future__ import annotations
+
+from gliamap.config import AugmentConfig, TrainConfig
+from gliamap.recipes.field import full
+from gliamap.recipes.recipe import Recipe
+
+_VARIED = AugmentConfig(
+    affine=0.5,
+    rotate_degrees=30.0,
+    scale=0.25,
+    intensity=0.4,
+    gamma=0.3,
+    noise=0.2,
+    bias=0.25,
+    elastic=0.2,
+    low_resolution=0.2,
+    ghosting=0.1,
+    spikes=0.05,
+    motion=0.1,
+)
+"""For few cases: bent anatomy and what scanners and patients do to MRI."""
+
+
+def t1c_2d() -> Recipe:
+    """Whole heads in any plane, one sequence, tumour or not. Every tumour counts as often as any other."""
+    config = TrainConfig(
+        steps=6000, batch=16, patch=(256, 256, 1), balance="cases", augment=_VARIED, validate_every=500
+    )
+    return Recipe(
+        name="t1c-2d",
+        description="The shipped model t1c-2d: post-contrast T1 of whole heads, tumour or not, slice by slice.",
+        network="dynunet",
+        widths=(16, 32, 64, 128, 256),
+        deep_supervision=True,
+        dims=2,
+        output="binary",
+        config=full(config),
+    )
+
+
+def t1gd_2d() -> Recipe:
+    """Skull-stripped slices, one sequence, background and three tissues. The patch holds the largest brain whole."""
+    config = TrainConfig(steps=10_000, batch=16, patch=(96, 112, 1), augment=_VARIED, validate_every=1000)
+    return Recipe(
+        name="t1gd-2d",
+        description="The shipped model t1gd-2d: post-contrast T1 of brains, three tissues, slice by slice.",
+        network="dynunet",
+        widths=(24, 48, 96, 192, 384),
+        deep_supervision=True,
+        dims=2,
+        output="classes",
+        config=full(config),
+    )
+
+
+def glioma_3d() -> Recipe:
+    """Volumes with any of four modalities: half of the patches lose some of them while it learns."""
+    config = TrainConfig(
+        steps=8000, batch=2, patch=(64, 64, 64), modality_dropout=0.5, augment=_VARIED, validate_every=500
+    )
+    return Recipe(
+        name="glioma-3d",
+        description="The shipped model glioma-3d: WT, TC and ET in volumes, with any of T1, T1c, T2 and FLAIR.",
+        network="dynunet",
+        widths=(16, 32, 64, 128, 256),
+        deep_supervision=True,
+        dims=3,
+        output="regions",
+        config=full(config),
+    )

@@ -1,0 +1,88 @@
+"""The models that come with gliamap: what each is for, and what it is made from. Numbers of the trainings are in
+``gliamap.recipes.shipped``, hand-written parts of the cards in ``tools/models``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from gliamap.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A model to be made.
+
+    ``summary`` and ``licence`` become those of its spec. ``sources``: folders of the data folder. ``spacing`` of the
+    prepared data (default: the images' own). ``closed_fold``: the
+    fold of the data set's own that is opened once, at the end. ``repeats`` of the cross-validation. ``sizes``: those
+    that the smallest part to keep is chosen from, mL (pixels for images). ``class_column``: the column of the data
+    set's ``manifest.csv`` by which scores are told apart. ``pictures``: its cases may be shown.
+    """
+
+    name: str
+    summary: str
+    licence: str
+    sources: tuple[str, ...]
+    spacing: tuple[float, float, float] | None = None
+    closed_fold: int | None = None
+    repeats: int = 1
+    sizes: tuple[float, ...] = (0.0,)
+    class_column: str | None = None
+    pictures: bool = False
+
+    @property
+    def closed(self) -> tuple[int, ...]:
+        """The closed fold, as options take it."""
+        return () if self.closed_fold is None else (self.closed_fold,)
+
+    def scans(self, data: Path, folder: Path) -> Path:
+        """The data set: its folder in ``data``; of several, a folder of links to all their cases under ``folder``."""
+        places = [data / source for source in self.sources]
+        for place in places:
+            if not place.is_dir():
+                raise ConfigError(f"there is no {place}", remedy="set GLIAMAP_DATA to the folder of the data sets")
+        if len(places) == 1:
+            return places[0]
+        scans = folder / "scans"
+        scans.mkdir(parents=True, exist_ok=True)
+        for path in (data / "folds.json", *(case for place in places for case in sorted(place.iterdir()))):
+            link = scans / path.name
+            if path.exists() and not link.is_symlink():
+                link.symlink_to(path.resolve())
+        return scans
+
+
+_PLANS = (
+    Plan(
+        name="t1c-2d",
+        summary="Brain tumour in post-contrast T1 images of whole heads, in any plane, slice by slice.",
+        licence="CC BY 4.0; trained on figshare 1512427 (Jun Cheng), CC BY 4.0",
+        sources=("figshare-t1c",),
+        closed_fold=3,
+        sizes=(0.0, 10.0, 20.0, 40.0, 80.0, 160.0),
+        class_column="tumour_class",
+    ),
+    Plan(
+        name="t1gd-2d",
+        summary="Edema, non-enhancing and enhancing tumour in skull-stripped post-contrast T1 images, slice by slice.",
+        licence="CC BY-SA 4.0; trained on the Medical Segmentation Decathlon, Task01, CC BY-SA 4.0",
+        sources=("msd-t1gd-2d",),
+        closed_fold=4,
+        sizes=(0.0, 3.0, 6.0, 12.0, 24.0),
+    ),
+    Plan(
+        name="glioma-3d",
+        summary="Glioma (WT, TC, ET) in skull-stripped volumes of about 1 mm, with any of T1, T1c, T2 and FLAIR.",
+        licence="CC BY 4.0; trained on cases of BraTS 2021 and 2023 (Baid et al. 2021), CC BY 4.0",
+        sources=("brats21", "brats23"),
+        sizes=(0.0, 0.01, 0.03, 0.1, 0.3),
+        pictures=True,
+    ),
+)
+
+PLANS: Mapping[str, Plan] = MappingProxyType({plan.name: plan for plan in _PLANS})
+"""All of them, by name."""
