@@ -69,7 +69,11 @@ class Making:
     def options(self) -> CrossValidateOptions:
         """How it is cross-validated."""
         return CrossValidateOptions(
-            recipe=self.recipe, repeats=self.plan.repeats, closed_folds=self.plan.closed, jobs=self.jobs
+            recipe=self.recipe,
+            repeats=self.plan.repeats,
+            val_share=self.plan.val_share,
+            closed_folds=self.plan.closed,
+            jobs=self.jobs,
         )
 
     def once(self, stage: str, made_from: Row, work: Callable[[], Row]) -> Row:

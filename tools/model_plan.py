@@ -18,7 +18,8 @@ class Plan:
 
     ``summary`` and ``licence`` become those of its spec. ``sources``: folders of the data folder. ``spacing`` of the
     prepared data (default: the images' own). ``closed_fold``: the
-    fold of the data set's own that is opened once, at the end. ``repeats`` of the cross-validation. ``sizes``: those
+    fold of the data set's own that is opened once, at the end. ``repeats`` of the cross-validation, and ``val_share``
+    of its training sides. ``sizes``: those
     that the smallest part to keep is chosen from, mL (pixels for images). ``class_column``: the column of the data
     set's ``manifest.csv`` by which scores are told apart. ``pictures``: its cases may be shown.
     """
@@ -30,6 +31,7 @@ class Plan:
     spacing: tuple[float, float, float] | None = None
     closed_fold: int | None = None
     repeats: int = 1
+    val_share: float = 0.1
     sizes: tuple[float, ...] = (0.0,)
     class_column: str | None = None
     pictures: bool = False
@@ -79,6 +81,8 @@ _PLANS = (
         summary="Glioma (WT, TC, ET) in skull-stripped volumes of about 1 mm, with any of T1, T1c, T2 and FLAIR.",
         licence="CC BY 4.0; trained on cases of BraTS 2021 and 2023 (Baid et al. 2021), CC BY 4.0",
         sources=("brats21", "brats23"),
+        spacing=(1.5, 1.5, 1.5),
+        val_share=0,
         sizes=(0.0, 0.01, 0.03, 0.1, 0.3),
         pictures=True,
     ),

@@ -53,7 +53,13 @@ def cross_validated(making: Making) -> tuple[Fold, ...]:
 
 def _made_from(making: Making) -> Row:
     closed, data = list(making.options.closed_folds), making.info.fingerprint
-    return {"recipe": deciding(making.recipe), "data": data, "closed": closed, "repeats": making.plan.repeats}
+    return {
+        "recipe": deciding(making.recipe),
+        "data": data,
+        "closed": closed,
+        "repeats": making.plan.repeats,
+        "val_share": making.plan.val_share,
+    }
 
 
 def _weights_of(folds: tuple[Fold, ...]) -> Row:

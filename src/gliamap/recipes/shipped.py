@@ -61,7 +61,7 @@ def t1gd_2d() -> Recipe:
 def glioma_3d() -> Recipe:
     """Volumes with any of four modalities: half of the patches lose some of them while it learns."""
     config = TrainConfig(
-        steps=8000, batch=2, patch=(64, 64, 64), modality_dropout=0.5, augment=_VARIED, validate_every=500
+        steps=1400, batch=2, patch=(64, 64, 64), modality_dropout=0.5, augment=_VARIED, validate_every=350
     )
     return Recipe(
         name="glioma-3d",

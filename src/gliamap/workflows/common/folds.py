@@ -26,14 +26,17 @@ class CrossValidateOptions(Settings):
     """What the user may set.
 
     ``folds``: how many (default: the data set's own, else 4). ``repeats``: how often the whole is done, each time with
-    another seed. ``closed_folds``: folds of the data set's own to use for nothing at all. ``only``: train and predict
-    these folds alone, score nothing. ``gather``: train nothing, score what is there. ``jobs``: so many folds side by
-    side. ``pattern``: how the scans are named where no layout fits, see :mod:`gliamap.sources.pattern`.
+    another seed. ``val_share`` of the training side's patients to choose a run's best by; none where they are so few
+    that all shall be trained on, and the last weights are taken then. ``closed_folds``: folds of the data set's own to
+    use for nothing at all. ``only``: train and predict these folds alone, score nothing. ``gather``: train nothing,
+    score what is there. ``jobs``: so many folds side by side. ``pattern``: how the scans are named where no layout
+    fits, see :mod:`gliamap.sources.pattern`.
     """
 
     recipe: Recipe = Recipe()
     folds: int | None = Field(default=None, ge=2)
     repeats: int = Field(default=1, ge=1)
+    val_share: float = SplitOptions.model_fields["val_share"].default
     closed_folds: tuple[int, ...] = ()
     seed: int = Field(default=0, ge=0)
     only: tuple[int, ...] = ()
@@ -129,7 +132,8 @@ def plan_folds(info: StoreInfo, out: Path, options: CrossValidateOptions) -> tup
     folds, words = [], ""
     for repeat in range(options.repeats):
         folder, seed = out / f"repeat{repeat}", options.seed + repeat
-        division = divide(info, SplitOptions(closed_folds=options.closed_folds, seed=seed), options.folds)
+        how = SplitOptions(closed_folds=options.closed_folds, val_share=options.val_share, seed=seed)
+        division = divide(info, how, options.folds)
         words = division.words
         for number, split in division.splits.items():
             name = f"repeat {repeat}, fold {number}"

@@ -133,7 +133,7 @@ def _settle_study(out: Path, info: StoreInfo, folds: Sequence[Fold], options: Cr
 
 def _record(info: StoreInfo, folds: Sequence[Fold], options: CrossValidateOptions) -> dict[str, Any]:
     """What ``study.json`` holds. ``settings`` and ``data`` must agree to go on; the rest informs."""
-    asked = options.model_dump(mode="json", include={"repeats", "closed_folds", "seed"})
+    asked = options.model_dump(mode="json", include={"repeats", "val_share", "closed_folds", "seed"})
     return {
         "format": 1,
         "settings": {"recipe": deciding(options.recipe), "folds": sorted({fold.number for fold in folds})} | asked,
