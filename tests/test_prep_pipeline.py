@@ -280,6 +280,22 @@ def test_a_slice_stays_a_slice() -> None:
     assert prepared.record.flips == (True, True, False)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_scans_in_mm_get_the_pixels_of_images_within_slices(kind: str) -> None:
+    one, config = case(kind), PrepConfig(modalities=("t1",), spacing=(2.0, 1.0, 1.0), pixel_mm=0.8)
+    record = prepare(one, config).record
+    x, y, z = (record.native.spacing[a] for a in record.axes)
+    assert record.spacing[:2] == pytest.approx((1.6, 0.8), rel=0.05)
+    assert (record.shape[2], record.spacing[2]) == (record.crop.shape[2], pytest.approx(z))
+    assert config.spacing_of((x, y, z), "px") == config.spacing
+
+
+def test_images_keep_their_pixels_whatever_these_are_in_mm() -> None:
+    config = PrepConfig(modalities=("t1c",), foreground="head")
+    known = prepare(slice_case(), config.model_copy(update={"pixel_mm": 0.5}))
+    assert np.array_equal(known.image, prepare(slice_case(), config).image)
+
+
 def test_the_surroundings_of_a_head_keep_their_contrast_to_it() -> None:
     one = slice_case()
     prepared = prepare(one, PrepConfig(modalities=("t1c",), foreground="head"))

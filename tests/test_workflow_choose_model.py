@@ -13,6 +13,7 @@ import shipped as made
 import tiny
 from gliamap.case import CaseFiles, CaseIdentity, DataSet
 from gliamap.checks.anatomy import Foreground
+from gliamap.config import Seen
 from gliamap.errors import FitError, GliamapError
 from gliamap.io.cases import read_case
 from gliamap.labels import Region
@@ -66,6 +67,21 @@ def test_models_are_compared_over_the_regions_that_all_tell() -> None:
     models = {"a": MODELS["brains-2d"].model_copy(update={"validated": whole}), "b": MODELS["brains-2d"]}
     choice = choose(models, scans("t1c"))
     assert (choice.model, choice.others) == ("b", {"a": "Dice 0.79 (WT)"})  # though b's ET and TC are lower
+
+
+def test_a_dice_of_slices_in_pixels_says_little_of_volumes_in_mm() -> None:
+    in_pixels = Seen(cases=2, unit="px", spacing=((1, 1),) * 3, extent=((9, 9),) * 3)
+    in_mm = in_pixels.model_copy(update={"unit": "mm"})
+    models = {
+        "images": MODELS["brains-2d"].model_copy(update={"seen": in_pixels}),
+        "volumes": MODELS["brains-3d"].model_copy(update={"seen": in_mm}),
+    }
+    volumes = replace(scans("t1c"), unit="mm")
+    choice = choose(models, volumes)
+    assert choice.model == "volumes"
+    assert choice.others == {"images": "Dice 0.67 (WT, TC, ET, on scans in px)"}
+    assert choose(models, scans("t1c")).model == "images"  # some in mm and some in pixels
+    assert choose({"images": models["images"]}, volumes).model == "images"
 
 
 def test_what_was_not_measured_comes_last() -> None:

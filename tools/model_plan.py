@@ -17,11 +17,11 @@ class Plan:
     """A model to be made.
 
     ``summary`` and ``licence`` become those of its spec. ``sources``: folders of the data folder. ``spacing`` of the
-    prepared data (default: the images' own). ``closed_fold``: the
-    fold of the data set's own that is opened once, at the end. ``repeats`` of the cross-validation, and ``val_share``
-    of its training sides. ``sizes``: those
-    that the smallest part to keep is chosen from, mL (pixels for images). ``class_column``: the column of the data
-    set's ``manifest.csv`` by which scores are told apart. ``pictures``: its cases may be shown.
+    prepared data (default: the images' own), and ``pixel_mm`` of images that do not tell how wide a pixel is.
+    ``closed_fold``: the fold of the data set's own that is opened once, at the end. ``repeats`` of the
+    cross-validation, and ``val_share`` of its training sides. ``sizes``: those that the smallest part to keep is chosen
+    from, mL (pixels for images). ``class_column``: the column of the data set's ``manifest.csv`` by which scores are
+    told apart. ``pictures``: its cases may be shown.
     """
 
     name: str
@@ -29,6 +29,7 @@ class Plan:
     licence: str
     sources: tuple[str, ...]
     spacing: tuple[float, float, float] | None = None
+    pixel_mm: float | None = None
     closed_fold: int | None = None
     repeats: int = 1
     val_share: float = 0.1
@@ -64,6 +65,8 @@ _PLANS = (
         summary="Brain tumour in post-contrast T1 images of whole heads, in any plane, slice by slice.",
         licence="CC BY 4.0; trained on figshare 1512427 (Jun Cheng), CC BY 4.0",
         sources=("figshare-t1c",),
+        spacing=(2.0, 2.0, 1.0),
+        pixel_mm=0.98,  # 512 pixels of 0.49 mm as published, halved
         closed_fold=3,
         sizes=(0.0, 10.0, 20.0, 40.0, 80.0, 160.0),
         class_column="tumour_class",
@@ -73,6 +76,7 @@ _PLANS = (
         summary="Edema, non-enhancing and enhancing tumour in skull-stripped post-contrast T1 images, slice by slice.",
         licence="CC BY-SA 4.0; trained on the Medical Segmentation Decathlon, Task01, CC BY-SA 4.0",
         sources=("msd-t1gd-2d",),
+        pixel_mm=2.0,  # 240 pixels of 1 mm as published, halved
         closed_fold=4,
         sizes=(0.0, 3.0, 6.0, 12.0, 24.0),
     ),

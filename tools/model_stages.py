@@ -27,7 +27,7 @@ from model_making import Making, Row, key_of, say, state_of, tell_cases, tell_st
 
 def prepared(making: Making) -> None:
     """The store; what it has already is not done again. ``CasesFailed`` where a case cannot be prepared."""
-    sources, options = [making.scans], PrepareOptions(spacing=making.plan.spacing)
+    sources, options = [making.scans], PrepareOptions(spacing=making.plan.spacing, pixel_mm=making.plan.pixel_mm)
     done = prepare(sources, making.store, options=options, progress=tell_cases("prepare"))
     if done.failed:
         first, why = next(iter(done.failed.items()))

@@ -27,15 +27,17 @@ class PrepConfig(Settings):
 
     ``foreground``: what is normalised over and cropped to: ``brain`` = the voxels that are not zero (skull-stripped
     images), ``head`` = the voxels brighter than Otsu's threshold, filled (whole heads, photographs of slices).
-    ``spacing``: resample to this, in mm (pixels for images); ``None`` keeps the native spacing. ``normalise``:
-    ``zscore`` by mean and standard deviation of the foreground, ``robust`` after cutting its intensities at the 0.5 and
-    99.5 percentiles.
+    ``spacing``: resample to this, in mm (pixels for images); ``None`` keeps the native spacing. ``pixel_mm``: how wide
+    pixels of the images are that a network for slices learns from, where their files do not tell: scans in mm are
+    brought to such pixels within slices, and stay as far apart. ``normalise``: ``zscore`` by mean and standard
+    deviation of the foreground, ``robust`` after cutting its intensities at the 0.5 and 99.5 percentiles.
     """
 
     modalities: tuple[str, ...] = Field(min_length=1)
     foreground: Literal["brain", "head"] = "brain"
     normalise: Literal["zscore", "robust"] = "zscore"
     spacing: tuple[_Length, _Length, _Length] | None = None
+    pixel_mm: _Length | None = None
     crop_margin: int = Field(default=2, ge=0)
 
     @field_validator("modalities")
@@ -44,6 +46,13 @@ class PrepConfig(Settings):
         if len(set(modalities)) < len(modalities):
             raise ValueError("a modality is named twice")
         return modalities
+
+    def spacing_of(self, native: tuple[float, float, float], unit: Literal["mm", "px"]) -> tuple[float, float, float]:
+        """What a scan whose voxels have this ``native`` spacing along R, A, S is brought to."""
+        if self.pixel_mm is None or unit == "px":
+            return self.spacing or native
+        x, y, _ = self.spacing or (1.0, 1.0, 1.0)
+        return (x * self.pixel_mm, y * self.pixel_mm, native[2])
 
 
 class OutputConfig(Settings):

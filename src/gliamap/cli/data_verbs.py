@@ -55,6 +55,10 @@ def prepare(
     spacing: Annotated[
         tuple[float, float, float] | None, typer.Option(help="Resample to this spacing, mm (pixels for images).")
     ] = None,
+    pixel_mm: Annotated[
+        float | None,
+        typer.Option(help="How wide a pixel is, mm, where images do not tell: scans in mm are brought to it."),
+    ] = None,
     pattern: Pattern = None,
     distances: Distances = False,
     overwrite: Overwrite = False,
@@ -81,6 +85,7 @@ def prepare(
         foreground=foreground,
         normalise=normalise,
         spacing=spacing,
+        pixel_mm=pixel_mm,
         pattern=pattern,
         overwrite=overwrite,
         distances=distances,

@@ -114,9 +114,9 @@ class Room:
         Reckoned as if the network saw all of the grid: how much of it is brain is known once it is read.
         """
         turned = tuple(grid.shape[axis] for axis in ras_order(grid.affine)[0])
-        spacing = tuple(grid.spacing[axis] for axis in ras_order(grid.affine)[0])
+        a, b, c = (grid.spacing[axis] for axis in ras_order(grid.affine)[0])
         x, y, z = turned
-        shape = resampled_shape((x, y, z), spacing, self.spec.prep.spacing or spacing)
+        shape = resampled_shape((x, y, z), (a, b, c), self.spec.prep.spacing_of((a, b, c), grid.unit))
         return self.most is None or self.memory(Way(self.spec.window), grid, shape).together <= self.most
 
     def memory(self, way: Way, grid: Grid, shape: Shape) -> Memory:

@@ -118,8 +118,9 @@ def _onto_grid(case: Case, config: PrepConfig) -> tuple[dict[str, NDArray[np.flo
     channels = {m: channel[crop.slices] for m, channel in there.items()}
     native = case.grid.spacing
     spacing = (native[axes[0]], native[axes[1]], native[axes[2]])
-    if config.spacing is None:
+    wanted = config.spacing_of(spacing, case.grid.unit)
+    if wanted == spacing:
         return channels, GridRecord(case.grid, axes, flips, crop, crop.shape, spacing)
-    new_shape = resampled_shape(crop.shape, spacing, config.spacing)
+    new_shape = resampled_shape(crop.shape, spacing, wanted)
     x, y, z = (s * n / m for s, n, m in zip(spacing, crop.shape, new_shape, strict=True))
     return channels, GridRecord(case.grid, axes, flips, crop, new_shape, (x, y, z))

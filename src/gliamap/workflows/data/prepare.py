@@ -41,8 +41,8 @@ from gliamap.workflows.common.foreground import settle_foreground
 class PrepareOptions(Settings):
     """What the user may set; ``None`` takes what the data set says.
 
-    ``modalities``: which to use, in this order (default: those that most cases have). ``labels``: the label
-    convention. ``foreground``, ``normalise``, ``spacing``: see :class:`gliamap.config.PrepConfig`. ``pattern``: how
+    ``modalities``: which to use, in this order (default: those that most cases have). ``labels``: the label convention.
+    ``foreground``, ``normalise``, ``spacing``, ``pixel_mm``: see :class:`gliamap.config.PrepConfig`. ``pattern``: how
     files are named where no layout fits, see :mod:`gliamap.sources.pattern`. ``overwrite``: prepare again with other
     settings or from other sources. ``distances``: make the distances to the surfaces of the convention's regions, too,
     which the boundary loss needs.
@@ -53,6 +53,7 @@ class PrepareOptions(Settings):
     foreground: Literal["brain", "head"] | None = None
     normalise: Literal["zscore", "robust"] = "zscore"
     spacing: tuple[float, float, float] | None = None
+    pixel_mm: float | None = None
     pattern: str | None = None
     overwrite: bool = False
     distances: bool = False
@@ -177,6 +178,7 @@ def _config(options: PrepareOptions, data_sets: Sequence[DataSet], cases: Sequen
             foreground=options.foreground or _foreground(data_sets),
             normalise=options.normalise,
             spacing=options.spacing,
+            pixel_mm=options.pixel_mm,
         )
 
 

@@ -2,7 +2,8 @@
 
 A model is for scans that have the modalities that it needs, and are what it was trained on: slices or volumes (a model
 for slices takes volumes, slice by slice), skull-stripped brains or whole heads, phantoms alone. Of several the one with
-the highest validated Dice for the modalities that are there is taken; for phantoms one of phantoms.
+the highest validated Dice for the modalities that are there is taken, those first that were validated on scans measured
+alike (in mm or in pixels): a Dice of slices says little of volumes. For phantoms one of phantoms.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from gliamap.labels import Region
 from gliamap.models.shipped import shipped_specs
 from gliamap.sources.modalities import canonical_modality
 from gliamap.sources.phantom import is_phantom
+from gliamap.volume import Unit
 from gliamap.workflows.common.conventions import evenly
 from gliamap.workflows.common.foreground import telling_modality
 from gliamap.workflows.data.inspect import usual_modalities
@@ -35,13 +37,15 @@ class Scans:
     """What decides which models are for a data set.
 
     ``modalities``: those that most cases have, of those asked for if any were. ``asked``: these. ``slices``: some are
-    single slices. ``foreground``: ``None`` where it cannot be told. ``phantoms``: all are.
+    single slices. ``foreground``: ``None`` where it cannot be told. ``phantoms``: all are. ``unit``: ``None`` where
+    they differ.
     """
 
     modalities: tuple[str, ...]
     slices: bool
     foreground: Foreground | None
     phantoms: bool
+    unit: Unit | None = None
     asked: tuple[str, ...] = ()
 
     @property
@@ -76,7 +80,7 @@ def look_at(data: DataSet, cases: Sequence[CaseFiles], asked: Sequence[str] | No
     """
     names = tuple(canonical_modality(name) or name for name in asked or ())
     usual = tuple(name for name in usual_modalities(cases) if not names or name in names)
-    looked: list[tuple[bool, Foreground | None, bool]] = []
+    looked: list[tuple[bool, Foreground | None, bool, Unit]] = []
     error: GliamapError | None = None
     for files in evenly(cases, SAMPLE):
         shown = telling_modality(files)
@@ -85,12 +89,13 @@ def look_at(data: DataSet, cases: Sequence[CaseFiles], asked: Sequence[str] | No
         except GliamapError as unreadable:
             error = unreadable
             continue
-        looked.append((case.grid.is_2d, stripped_or_head(case.image), is_phantom(case)))
+        looked.append((case.grid.is_2d, stripped_or_head(case.image), is_phantom(case), case.grid.unit))
     if error and not looked:
         raise error
-    flat, seen, drawn = zip(*looked, strict=True)
+    flat, seen, drawn, units = zip(*looked, strict=True)
     kinds = {kind for kind in seen if kind} or {data.foreground}
-    return Scans(usual, any(flat), kinds.pop() if len(kinds) == 1 else None, all(drawn), names)
+    unit = units[0] if len(set(units)) == 1 else None
+    return Scans(usual, any(flat), kinds.pop() if len(kinds) == 1 else None, all(drawn), unit, names)
 
 
 def choose(models: Mapping[str, ModelSpec], scans: Scans) -> Choice:
@@ -106,7 +111,7 @@ def choose(models: Mapping[str, ModelSpec], scans: Scans) -> Choice:
     drawn = {name: spec for name, spec in fitting.items() if spec.phantom_only}
     if drawn:
         against |= {name: "for real scans" for name in fitting if name not in drawn}
-    ranked = _by_dice(drawn or fitting, scans.modalities)
+    ranked = _by_dice(drawn or fitting, scans)
     best, *others = ranked
     if not others:
         return Choice(best, f"the only one for {scans.words}", against)
@@ -131,18 +136,27 @@ def why_not(spec: ModelSpec, scans: Scans) -> str:
     return f"knows no {', '.join(foreign)}" if foreign else ""
 
 
-def _by_dice(fitting: Mapping[str, ModelSpec], modalities: Collection[str]) -> dict[str, str]:
+def _by_dice(fitting: Mapping[str, ModelSpec], scans: Scans) -> dict[str, str]:
     """The models, the best first, each with its mean Dice over the regions that all were measured in, in words.
 
-    What one model tells and another does not cannot be compared; what was not measured comes last.
+    What one model tells and another does not cannot be compared. What was measured in another unit comes later, what
+    was not measured last.
     """
-    dice = {name: _dice(spec, modalities) for name, spec in fitting.items()}
+    dice = {name: _dice(spec, scans.modalities) for name, spec in fitting.items()}
     measured = {name: found for name, found in dice.items() if found}
     common = [region for region in Region if all(region in found for found in measured.values())]
     mean = {name: fmean(found[region] for region in common) for name, found in measured.items() if common}
-    ranked = sorted(fitting, key=lambda name: -mean.get(name, -1))
-    of = f" ({', '.join(common)})"
-    return {name: f"Dice {mean[name]:.2f}{of}" if name in mean else "not validated" for name in ranked}
+    units = {name: spec.seen.unit for name, spec in fitting.items() if spec.seen}
+    other = {name for name, unit in units.items() if scans.unit and unit != scans.unit}
+    ranked = sorted(fitting, key=lambda name: (name not in mean, name in other, -mean.get(name, 0)))
+
+    def told(name: str) -> str:
+        if name not in mean:
+            return "not validated"
+        on = f", on scans in {units[name]}" if name in other else ""
+        return f"Dice {mean[name]:.2f} ({', '.join(common)}{on})"
+
+    return {name: told(name) for name in ranked}
 
 
 def _dice(spec: ModelSpec, modalities: Collection[str]) -> Mapping[Region, float]:

@@ -109,7 +109,8 @@ def readme(spec: ModelSpec, network: Mapping[str, Any]) -> str:
         axes=" x ".join(network["input"]),
         modalities=", ".join(prep.modalities) + missing,
         heads="Skull-stripped brains, 0 outside" if prep.foreground == "brain" else "Whole heads",
-        spacing="x".join(f"{s:g}" for s in prep.spacing) + f" {unit}" if prep.spacing else "the scan's own",
+        spacing=("x".join(f"{s:g}" for s in prep.spacing) + f" {unit}" if prep.spacing else "the scan's own")
+        + (f" (a pixel is {prep.pixel_mm:g} mm wide)" if prep.pixel_mm else ""),
         foreground=prep.foreground,
         normalise=prep.normalise,
         sizes=f"{sizes} {'x'.join(map(str, fixed))}",

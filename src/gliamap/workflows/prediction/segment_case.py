@@ -226,6 +226,7 @@ class CaseWork:
             "engine": {"name": engine.name, "precision": engine.precision, "version": engine.version},
             "flips": list("xyz"[: spec.network.dims]) if options.flips else [],
             "spacing": spec.prep.spacing,
+            "pixel_mm": spec.prep.pixel_mm,
             "window": read.ready.way.window.model_dump(mode="json"),
             "clean_up": self._clean_up(read).model_dump(mode="json"),
             "versions": {name: version(name) for name in ("gliamap", "torch")},

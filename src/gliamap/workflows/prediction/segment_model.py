@@ -76,7 +76,7 @@ def _configured(spec: ModelSpec, options: SegmentOptions) -> ModelSpec:
         window = WindowConfig.model_validate(spec.window.model_dump() | asked)
         spec = spec.model_copy(update={"window": window})
         if options.spacing is not None:
-            prep = PrepConfig.model_validate(spec.prep.model_dump() | {"spacing": options.spacing})
+            prep = PrepConfig.model_validate(spec.prep.model_dump() | {"spacing": options.spacing, "pixel_mm": None})
             spec = spec.model_copy(update={"prep": prep})
     if (spec.clean_up, spec.window.overlap, spec.prep) != (own.clean_up, own.window.overlap, own.prep):
         spec = spec.model_copy(update={"dice_predictor": None})
