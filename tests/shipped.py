@@ -16,10 +16,12 @@ from gliamap.labels import Region
 from gliamap.models import shipped
 
 
-def validated(**dice: float) -> dict[Region, ValidatedDice]:
-    """``WT=0.8`` as the result of a cross-validation of ten patients, give or take 0.02."""
+def validated(patients: int | None = 10, **dice: float) -> dict[Region, ValidatedDice]:
+    """``WT=0.8`` as the result of a cross-validation of so many patients, give or take 0.02."""
     return {
-        Region[name]: ValidatedDice(dice=d, low=round(d - 0.02, 2), high=round(d + 0.02, 2), patients=10, cases=12)
+        Region[name]: ValidatedDice(
+            dice=d, low=round(d - 0.02, 2), high=round(d + 0.02, 2), patients=patients, cases=12
+        )
         for name, d in dice.items()
     }
 
@@ -35,7 +37,7 @@ def specs() -> dict[str, ModelSpec]:
     }
     brains = tiny.slice_spec(convention="msd").prep.model_copy(update={"foreground": "brain"})
     made = {
-        "heads-2d": tiny.slice_spec(validated=validated(WT=0.84)),
+        "heads-2d": tiny.slice_spec(validated=validated(None, WT=0.84)),
         "brains-2d": tiny.slice_spec(convention="msd", validated=validated(WT=0.8, TC=0.5, ET=0.7)).model_copy(
             update={"prep": brains}
         ),

@@ -31,7 +31,7 @@ def test_the_list_tells_what_each_is_for_and_how_good(run: Run) -> None:
     assert "brains-3d volumes t1, t1c, t2, flair WT, TC, ET WT 0.90 [0.88, 0.92] 0.0" in lines
     assert "stripped brains any of them brats2021 labels TC 0.80 [0.78, 0.82]" in lines
     assert "heads-2d slices, volumes t1c WT WT 0.84 [0.82, 0.86] 0.0" in lines
-    assert "whole heads binary labels 10 patients" in lines
+    assert "whole heads binary labels 12 cases" in lines and "patients not known" in lines
     assert "drawn volumes t1, t1c, t2, flair WT, TC, ET not validated 0.0" in lines
     assert "heads-2d For tests. CC BY 4.0, by the tests" in lines
     assert "models show NAME" in err

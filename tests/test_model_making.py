@@ -72,9 +72,10 @@ def test_from_scans_to_a_card(data: Path, capsys: pytest.CaptureFixture[str], mo
     out = make_model.make(making(data))
     first = capsys.readouterr().out
     found = read_json(out / "model-glioma-3d.json")
-    assert first.count("begins") == 4 + 3 and found["run"]["command"] == "make model-glioma-3d"
+    assert first.count("begins") == 4 + 3 + 1 and found["run"]["command"] == "make model-glioma-3d"
     evaluation = found["evaluation"]
     assert sorted(case["case_id"][-1] for case in evaluation["cases"]) == ["1", "3", "4", "6"]  # fold 2: 2 and 5
+    assert evaluation["half_precision"]["cases"] == 6 and evaluation["half_precision"]["lowest_dice"] > 0.9
     assert evaluation["closed_fold"] == {} and evaluation["opened"] is None
     assert set(evaluation["clean_up"]["of_fold"].values()) <= {0.0, 0.5}
     assert list(evaluation["subsets"]) == ["t1c+flair", "t1c", "flair"] and [
@@ -95,7 +96,7 @@ def test_from_scans_to_a_card(data: Path, capsys: pytest.CaptureFixture[str], mo
     segment(data / "phantoms", data.parent / "masks", model=out, options=SegmentOptions(pictures=False))
 
     make_model.make(making(data))
-    assert capsys.readouterr().out.count("done before") == 4 + 3 + 1  # prepare, too
+    assert capsys.readouterr().out.count("done before") == 4 + 3 + 2  # prepare and half precision, too
 
     make_model.make(making(data), open_closed=True)
     evaluation = read_json(out / "model-glioma-3d.json")["evaluation"]

@@ -5,8 +5,8 @@
 
 Stages: prepare; cross-validate (the closed fold left out of everything); choose the smallest part to keep; calibrate;
 predict the held-out cases anew as the model will, and score them; with every subset of the modalities, where the model
-can do without some; train on everything; pack. ``--open-closed-fold`` tests on the closed fold, once for a recipe; from
-then on the model to be shipped is trained on it, too.
+can do without some; train on everything; pack, and see how little half precision changes. ``--open-closed-fold`` tests
+on the closed fold, once for a recipe; from then on the model to be shipped is trained on it, too.
 
 WORK/package holds what was made: model.json, weights.safetensors, CARD.md, model-NAME.json with all figures, pictures.
 ``--ship`` copies it into the repository. A quick try (another recipe than the shipped one) cannot be shipped, nor may
@@ -37,6 +37,7 @@ from gliamap.workflows.common.unchanged import deciding
 from model_card import card_text
 from model_facts import with_validation
 from model_final import closed_fold, may_open, opened, pack, trained_on_everything
+from model_halved import halved_alike
 from model_making import Making, Row, key_of, say, state_of
 from model_pictures import draw_pictures
 from model_plan import PLANS
@@ -74,7 +75,10 @@ def package(making: Making, folds: tuple[Fold, ...], run: Path, *, evaluation: R
     data = {"sets": ", ".join(making.plan.sources), "cases": str(len(read_split(run / "split.json").train))}
     said = {"name": name, "summary": making.plan.summary, "licence": making.plan.licence}
     spec = best.model_copy(update={**said, "training_data": best.training_data | data, "metrics": {}})
-    sealed = pack(run / "best", out, with_validation(spec, evaluation, further["subsets"]))
+    known = making.info.patients_known
+    sealed = pack(run / "best", out, with_validation(spec, evaluation, further["subsets"], patients_known=known))
+    further["patients_known"] = known
+    further |= {"half_precision": halved_alike(making, run / "best", out)}
     final = run_facts(f"{name}, on everything", run, read_json(run / "run.json")["commit"])
     facts = study_facts(name, making.study) | {"command": f"make model-{name}"}
     facts |= {"final": final | {"command": facts["command"]}, "weights_sha256": sealed.weights_sha256}

@@ -89,12 +89,16 @@ def dice_of(scores: StudyScores) -> dict[str, Estimate]:
     return {region.value: of.figures["dice"] for region, of in scores.summary.regions.items()}
 
 
-def with_validation(spec: ModelSpec, evaluation: Row, subsets: Mapping[str, Row]) -> ModelSpec:
+def with_validation(spec: ModelSpec, evaluation: Row, subsets: Mapping[str, Row], *, patients_known: bool) -> ModelSpec:
     """The spec with the cross-validated Dice: of ``evaluation``, a study as JSON, and of ``subsets`` of modalities."""
     figures = {region: of["figures"]["dice"] for region, of in evaluation["summary"]["regions"].items()}
-    names = ("low", "high", "patients", "cases")
+    names = ("low", "high", "cases")
     validated = {
-        Region(region): ValidatedDice(dice=dice["mean"], **{name: dice[name] for name in names})
+        Region(region): ValidatedDice(
+            dice=dice["mean"],
+            patients=dice["patients"] if patients_known else None,
+            **{name: dice[name] for name in names},
+        )
         for region, dice in figures.items()
         if dice["low"] is not None
     }

@@ -33,7 +33,9 @@ def draw_pictures(making: Making, evaluation: Row, masks: Path, out: Path) -> di
     found = {Region(r): Reliability(**of["reliability"]) for r, of in regions.items() if of["reliability"]}
     if found:
         (out / f"{stem}-reliability.png").write_bytes(draw_reliability(found))
-        drawn[f"{stem}-reliability.png"] = "Share of the voxels inside the tumour, by the probability said"
+        drawn[f"{stem}-reliability.png"] = (
+            "Share of the voxels inside the tumour, by the probability said; one temperature was fitted on these cases"
+        )
     shutil.copyfile(making.study / FOLDER / FIGURE, out / f"{stem}-predicted-dice.png")
     drawn[f"{stem}-predicted-dice.png"] = "Predicted against true Dice"
     for number, row in enumerate(evaluation["worst"] if making.plan.pictures else (), 1):

@@ -56,7 +56,8 @@ def models_table(loaded: Loaded) -> str:
             continue
         summary, closed = result["evaluation"]["summary"], result["evaluation"]["closed_fold"]
         own = [_dice(summary, region) for region in regions]
-        counts = [str(summary["patients"]), str(summary["cases"])]
+        known = result["evaluation"]["patients_known"]
+        counts = [str(summary["patients"]) if known else "not known", str(summary["cases"])]
         then = [_dice(closed["summary"], region) if closed else NOT_RUN for region in regions]
         rows.append([result["run"]["title"], *own, *counts, *then])
     return _table(head, rows)
@@ -205,6 +206,7 @@ def _pictures(_: str, result: Result) -> str:
 def _makings(loaded: Loaded) -> str:
     """How each was made: command, commit, seed, steps of a training, minutes of all of them, machine."""
     head = ["Model", "Command", "Commit", "Seed", "Steps", "Minutes, folds", "Minutes, final", "Machine", "Data"]
+    head.append("Half precision: lowest Dice with the masks of full")
     rows = []
     for name, result in loaded:
         if result is None:
@@ -213,7 +215,9 @@ def _makings(loaded: Loaded) -> str:
         run = result["run"]
         minutes = [f"{one['wall_seconds'] / 60:.0f}" for one in (run, run["final"])]
         cells = [f"`{run['command']}`", short_commits(run["commit"]), str(run["seed"]), str(run["steps"]), *minutes]
-        rows.append([run["title"], *cells, run["machine"], f"`{run['data_fingerprint']}`"])
+        alike = result["evaluation"]["half_precision"]
+        halved = f"{alike['lowest_dice']:.4f} of {alike['cases']} cases"
+        rows.append([run["title"], *cells, run["machine"], f"`{run['data_fingerprint']}`", halved])
     return _table(head, rows)
 
 

@@ -277,12 +277,15 @@ class DicePredictor(Settings):
 
 
 class ValidatedDice(Settings):
-    """A cross-validated Dice: mean over ``patients`` with 95 % interval, of ``cases`` that were not trained on."""
+    """A cross-validated Dice: mean over ``patients`` with 95 % interval, of ``cases`` that were not trained on.
+
+    ``patients``: ``None`` where nobody knows who they are. Each case counts as one then: the interval is too narrow.
+    """
 
     dice: float = Field(ge=0, le=1)
     low: float = Field(ge=0, le=1)
     high: float = Field(ge=0, le=1)
-    patients: int = Field(ge=1)
+    patients: int | None = Field(ge=1)
     cases: int = Field(ge=1)
 
 

@@ -104,11 +104,18 @@ def _cells(spec: ModelSpec) -> tuple[tuple[str, ...], ...]:
     dice = [
         f"{region} {found.dice:.2f} [{found.low:.2f}, {found.high:.2f}]" for region, found in spec.validated.items()
     ]
-    patients = sorted(found.patients for found in spec.validated.values())
-    of = "-".join(map(str, dict.fromkeys((patients[0], patients[-1])))) if patients else ""
     return (
         ("slices, volumes" if spec.network.dims == 2 else "volumes", kind),
         (*modalities, "any of them") if set(spec.may_be_missing) == set(spec.prep.modalities) else modalities,
         (", ".join(spec.output.channels), f"{spec.output.convention} labels"),
-        (*dice, f"{of} patients") if dice else ("not validated",),
+        (*dice, *_whose(spec)) if dice else ("not validated",),
     )
+
+
+def _whose(spec: ModelSpec) -> tuple[str, ...]:
+    """How many patients the scores are of, as lines; how many cases where nobody knows these."""
+    patients = [found.patients for found in spec.validated.values() if found.patients]
+    if len(patients) < len(spec.validated):
+        return (f"{max(found.cases for found in spec.validated.values()):,} cases", "patients not known")
+    few, most = min(patients), max(patients)
+    return (f"{few} patients" if few == most else f"{few}-{most} patients",)
