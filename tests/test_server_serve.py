@@ -75,7 +75,7 @@ def end(served: Served, number: int = signal.SIGTERM) -> int:
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
-    served = start(tmp_path)
+    served = start(tmp_path, "--model", "phantom-demo")
     yield served
     end(served)
 

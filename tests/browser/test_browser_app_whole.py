@@ -26,7 +26,7 @@ _PATIENCE = 300_000  # ms; a job with a network, on a machine that may be busy
 @contextmanager
 def serving(data: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The app on a free port, and the link that it prints; ended at the end, if it is still there."""
-    words = [sys.executable, "-m", "gliamap", "serve", "--data", str(data), "--port", "0"]
+    words = [sys.executable, "-m", "gliamap", "serve", "--data", str(data), "--port", "0", "--model", "phantom-demo"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "200"}) as process:
         try:
             assert process.stdout is not None
