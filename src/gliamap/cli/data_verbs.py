@@ -40,6 +40,12 @@ Normalise = Annotated[
     Literal["zscore", "robust"],
     typer.Option(help="By mean and deviation; robust cuts the darkest and brightest 0.5 % first."),
 ]
+Spacing = Annotated[
+    tuple[float, float, float] | None, typer.Option(help="Resample to this spacing, mm (pixels for images).")
+]
+PixelMm = Annotated[
+    float | None, typer.Option(help="How wide a pixel is, mm, where images do not tell: scans in mm are brought to it.")
+]
 Distances = Annotated[
     bool, typer.Option("--distances", help="Make distances to tumour surfaces, too, for train --loss boundary.")
 ]
@@ -52,13 +58,8 @@ def prepare(
     labels: Labels = None,
     foreground: Foreground = None,
     normalise: Normalise = "zscore",
-    spacing: Annotated[
-        tuple[float, float, float] | None, typer.Option(help="Resample to this spacing, mm (pixels for images).")
-    ] = None,
-    pixel_mm: Annotated[
-        float | None,
-        typer.Option(help="How wide a pixel is, mm, where images do not tell: scans in mm are brought to it."),
-    ] = None,
+    spacing: Spacing = None,
+    pixel_mm: PixelMm = None,
     pattern: Pattern = None,
     distances: Distances = False,
     overwrite: Overwrite = False,
