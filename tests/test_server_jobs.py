@@ -273,26 +273,25 @@ def test_finished_cases_are_found_again_without_names(tmp_path: Path) -> None:
     assert {**after, "version": 0} == {**before, "version": 0}
 
 
-def test_case_that_ended_after_the_app_was_killed_is_done(tmp_path: Path) -> None:
+def started_anew(tmp_path: Path, state: str) -> dict[str, Any]:
+    """What is shown of a case that has files of a result, when the app was killed with it in this state."""
     settings = settings_in(tmp_path)
     with signed_in(settings) as client:
         case_id = started(client, "quick")
         wait_for(client, case_id, in_state("done"))
     record = tmp_path / "data" / case_id / "case.json"
-    write_json(record, read_json(record) | {"state": "running", "result": None})
+    write_json(record, read_json(record) | {"state": state, "result": None})
     with signed_in(settings) as client:
-        assert client.get(f"/api/cases/{case_id}").json()["result"]["regions"] == {"WT": 12.5}
+        case: dict[str, Any] = client.get(f"/api/cases/{case_id}").json()
+    return case
+
+
+def test_case_that_ended_after_the_app_was_killed_is_done(tmp_path: Path) -> None:
+    assert started_anew(tmp_path, "running")["result"]["regions"] == {"WT": 12.5}
 
 
 def test_case_that_waited_when_the_app_was_killed_is_not_done_by_an_older_result(tmp_path: Path) -> None:
-    settings = settings_in(tmp_path)
-    with signed_in(settings) as client:
-        case_id = started(client, "quick")
-        wait_for(client, case_id, in_state("done"))
-    record = tmp_path / "data" / case_id / "case.json"
-    write_json(record, read_json(record) | {"state": "queued", "result": None})
-    with signed_in(settings) as client:
-        case = client.get(f"/api/cases/{case_id}").json()
+    case = started_anew(tmp_path, "queued")
     assert (case["state"], case["result"]) == ("interrupted", None)
 
 

@@ -12,7 +12,7 @@ from gliamap.sources.masks import scan_with_masks
 from gliamap.workflows.common.conventions import evenly
 from gliamap.workflows.prediction.segment import segment
 from gliamap.workflows.prediction.segment_settings import SegmentOptions
-from model_making import Making, Row, key_of
+from model_making import Making, Row
 
 SAMPLE = 12
 """So many cases are segmented with either."""
@@ -43,4 +43,4 @@ def halved_alike(making: Making, trained: Path, packed: Path) -> Row:
         return {"cases": len(pairs), "lowest_dice": lowest}
 
     weights = [read_spec(model).weights_sha256 for model in (trained, packed)]
-    return making.once(f"halved-{key_of({'weights': weights})}", {"weights": weights}, work)
+    return making.once("half-precision", {"weights": weights}, work)
