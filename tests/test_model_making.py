@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -31,10 +32,10 @@ from gliamap.workflows.studies.fold_work import FoldTask
 from model_card import card_text
 from model_clean_up import Tried, best_size, others
 from model_facts import by_class, classes_in, enhancing_rule, false_volume, worst
-from model_final import opened, pack
+from model_final import check_widths, final_fold, opened, pack
 from model_making import Making, key_of, state_of
 from model_plan import PLANS, Plan
-from model_stages import calibrated
+from model_stages import calibrated, prepared
 from studies import recipe
 from tables import filled
 
@@ -104,7 +105,8 @@ def test_from_scans_to_a_card(data: Path, capsys: pytest.CaptureFixture[str], mo
     assert [case["case_id"] for case in closed["cases"]] == ["Phantom_00002", "Phantom_00005"]
     shown = filled("<!-- table: model-closed model-glioma-3d -->\n<!-- end -->", out)
     assert f"Opened on {evaluation['opened']['at'][:10]}" in shown
-    assert read_spec(out).training_data["cases"] == "6"  # once it is open, it is trained on
+    again = read_spec(out)  # the weights that are shipped are those that were tested
+    assert (again.weights_sha256, again.training_data["cases"]) == (spec.weights_sha256, "4")
     other = replace(making(data, learning_rate=0.5), folder=data.parent / "other")
     write_json(other.folder / "opened.json", read_json(data.parent / "work" / "opened.json"))
     with pytest.raises(ConfigError, match=r"the closed fold 2 was opened on .* for another recipe"):
@@ -122,6 +124,23 @@ def test_what_is_done_is_done_again_only_for_another_reason(tmp_path: Path) -> N
     for reason in ({"a": (1,)}, {"a": (1,)}, {"a": (2,)}):
         assert mine.once("stage", reason, work) == {"found": [1, 2]}  # as JSON holds it, the first time, too
     assert len(calls) == 2
+
+
+def test_the_shipped_weights_know_no_stranger(data: Path) -> None:
+    strangers = data / "elsewhere"
+    shutil.copytree(data / "phantoms" / "Phantom_00004", strangers / "BraTS2021_00004")
+    for path in (strangers / "BraTS2021_00004").iterdir():
+        path.rename(path.with_name(path.name.replace("Phantom", "BraTS2021")))
+    manifest = data / "phantoms" / "manifest.csv"
+    rows = [line + ",BraTS2021_00004" * ("_00004" in line) for line in manifest.read_text().splitlines()]
+    manifest.write_text("\n".join([rows[0] + ",same_patient_as_3d_case", *rows[1:]]) + "\n")
+    mine = making(data)
+    prepared(mine)
+    assert [name[-1] for name in final_fold(mine).split.train] == ["1", "3", "4", "6"]
+    fold = final_fold(replace(mine, plan=replace(PLAN, strangers=("elsewhere",))))
+    assert [name[-1] for name in fold.split.train] == ["1", "3", "6"]
+    assert [name[-1] for name in fold.split.test] == ["2", "5"]
+    assert fold.split.left_out == {"Phantom_00004": "same patient as a case of elsewhere"}
 
 
 def test_the_closed_fold_is_refused_before_anything_is_done(tmp_path: Path) -> None:
@@ -253,6 +272,31 @@ def test_packed_weights_are_half_as_large_and_never_too_large(tmp_path: Path, mo
     monkeypatch.setattr("model_final.LARGEST", 100)
     with pytest.raises(OutputError, match="too large to ship"):
         pack(model, tmp_path / "out", spec)
+
+
+def test_a_network_that_could_not_be_shipped_is_not_trained(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = making(data)
+    prepared(mine)
+    check_widths(mine)
+    monkeypatch.setattr("model_final.LARGEST", 100)
+    with pytest.raises(OutputError, match="too large to ship"):
+        make_model.make(mine)
+    assert not mine.study.exists()
+
+
+def test_pictures_of_an_earlier_model_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures, out = tmp_path / "pictures", tmp_path / "out"
+    for folder, names in {
+        pictures: ("model-x-worst-1.png", "model-xy-a.png"),
+        out: ("model-x-reliability.png",),
+    }.items():
+        folder.mkdir()
+        for name in names:
+            (folder / name).write_bytes(b"")
+    for name, folder in {"PICTURES": pictures, "SHIPPED": tmp_path / "src" / "models", "ROOT": tmp_path}.items():
+        monkeypatch.setattr(make_model, name, folder)
+    make_model.ship(out, "x")
+    assert tiny.files_in(pictures) == ["model-x-reliability.png", "model-xy-a.png"]
 
 
 def test_several_sets_become_one_folder_of_links(tmp_path: Path) -> None:

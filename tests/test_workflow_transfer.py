@@ -273,3 +273,8 @@ def test_the_command_lists_what_it_took(command: Command, store: Path, base: Pat
     assert json.loads(out)["init_from"].items() >= {"source": "base", "taken": 20, "adapted": 2, "new": 0}.items()
     code, _, err = command(*words, "-o", "wide", "--widths", "8,16")
     assert code == 2 and "does not fit" in err and not (tmp_path / "wide").exists()
+    recipe = tmp_path / "mine.json"
+    recipe.write_text(json.dumps({"name": "mine", "init_from": str(base)}))
+    rest = [word for word in words if word not in ("--init-from", str(base))]
+    code, out, _ = command(*rest, "-o", "mine", "--recipe", str(recipe), "--json")
+    assert code == 0 and json.loads(out)["init_from"]["source"] == "base"

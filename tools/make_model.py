@@ -5,8 +5,8 @@
 
 Stages: prepare; cross-validate (the closed fold left out of everything); choose the smallest part to keep; calibrate;
 predict the held-out cases anew as the model will, and score them; with every subset of the modalities, where the model
-can do without some; train on everything; pack, and see how little half precision changes. ``--open-closed-fold`` tests
-on the closed fold, once for a recipe; from then on the model to be shipped is trained on it, too.
+can do without some; train on all open folds; pack, and see how little half precision changes. ``--open-closed-fold``
+tests these weights on the closed fold, once for a recipe.
 
 WORK/package holds what was made: model.json, weights.safetensors, CARD.md, model-NAME.json with all figures, pictures.
 ``--ship`` copies it into the repository. A quick try (another recipe than the shipped one) cannot be shipped, nor may
@@ -33,10 +33,10 @@ from gliamap.recipes.named import RECIPES, find_recipe
 from gliamap.recipes.recipe import Recipe
 from gliamap.sources.splits import read_split
 from gliamap.workflows.common.folds import Fold
-from gliamap.workflows.common.unchanged import deciding
+from gliamap.workflows.common.unchanged import changes, deciding
 from model_card import card_text
 from model_facts import with_validation
-from model_final import closed_fold, may_open, opened, pack, trained_on_everything
+from model_final import check_widths, closed_fold, may_open, opened, pack, trained
 from model_halved import halved_alike
 from model_making import Making, Row, key_of, say, state_of
 from model_pictures import draw_pictures
@@ -53,18 +53,19 @@ def make(making: Making, *, open_closed: bool = False, results: Path | None = No
     known = opened(making, results)
     if open_closed:
         may_open(making, known)
-    again = known is not None and known["recipe"] == deciding(making.recipe)
+    again = known is not None and not changes(known["recipe"], deciding(making.recipe))
     prepared(making)
+    check_widths(making)
     folds = cross_validated(making)
     sizes = cleaned_up(making, folds)
     calibration = calibrated(making, folds, sizes)
     evaluation = scored(making, folds)
     each = subsets(making, folds)
-    closed = closed_fold(making, sizes["size"], known) if open_closed or again else None
-    run = trained_on_everything(making, sizes["size"], closed_too=closed is not None)
-    further: Row = {"clean_up": sizes, "calibration": calibration, "subsets": each, "closed_fold": closed or {}}
+    final = trained(making, sizes["size"])
+    closed = closed_fold(making, final, known) if open_closed or again else {}
+    further: Row = {"clean_up": sizes, "calibration": calibration, "subsets": each, "closed_fold": closed}
     further["opened"] = opened(making, results)  # stays known, whatever recipe comes next
-    return package(making, folds, run, evaluation=evaluation, further=further)
+    return package(making, folds, final.run, evaluation=evaluation, further=further)
 
 
 def package(making: Making, folds: tuple[Fold, ...], run: Path, *, evaluation: Row, further: Row) -> Path:
@@ -79,7 +80,7 @@ def package(making: Making, folds: tuple[Fold, ...], run: Path, *, evaluation: R
     sealed = pack(run / "best", out, with_validation(spec, evaluation, further["subsets"], patients_known=known))
     further["patients_known"] = known
     further |= {"half_precision": halved_alike(making, run / "best", out)}
-    final = run_facts(f"{name}, on everything", run, read_json(run / "run.json")["commit"])
+    final = run_facts(f"{name}, as shipped", run, read_json(run / "run.json")["commit"])
     facts = study_facts(name, making.study) | {"command": f"make model-{name}"}
     facts |= {"final": final | {"command": facts["command"]}, "weights_sha256": sealed.weights_sha256}
     masks = making.folder / f"held-out-{key_of(state_of(folds))}" / "repeat0"
@@ -91,7 +92,10 @@ def package(making: Making, folds: tuple[Fold, ...], run: Path, *, evaluation: R
 
 
 def ship(out: Path, name: str) -> None:
-    """Copy what was made into the repository."""
+    """Copy what was made into the repository, and remove pictures of an earlier model of this name."""
+    for old in sorted(PICTURES.glob(f"model-{name}-*.png")):
+        if not (out / old.name).is_file():
+            old.unlink()
     for path in sorted(out.iterdir()):
         folder = {".png": PICTURES}.get(path.suffix, RESULTS if path.name == f"model-{name}.json" else SHIPPED / name)
         folder.mkdir(exist_ok=True)

@@ -19,6 +19,7 @@ from gliamap.io.store import StoreInfo, read_store
 from gliamap.recipes.recipe import Recipe
 from gliamap.sources.splits import SplitOptions
 from gliamap.workflows.common.folds import CrossValidateOptions, Fold
+from gliamap.workflows.common.unchanged import changes
 from gliamap.workflows.prediction.segment_settings import SegmentOptions
 from gliamap.workflows.studies.cross_validate import run_folds
 from gliamap.workflows.studies.fold_work import FoldTask, StudyReport
@@ -81,7 +82,7 @@ class Making:
         kept = self.folder / "done" / f"{stage}.json"
         made_from = json.loads(json.dumps(made_from | {"version": __version__}))
         known = read_json(kept) if kept.is_file() else {}
-        if known.get("made_from") == made_from:
+        if known and not changes(known["made_from"], made_from):
             say(f"{stage}: done before")
         else:
             say(f"{stage}: begins")

@@ -18,7 +18,8 @@ class Plan:
 
     ``summary`` and ``licence`` become those of its spec. ``sources``: folders of the data folder. ``spacing`` of the
     prepared data (default: the images' own), and ``pixel_mm`` of images that do not tell how wide a pixel is.
-    ``closed_fold``: the fold of the data set's own that is opened once, at the end. ``repeats`` of the
+    ``closed_fold``: the fold of the data set's own that is opened once, at the end. ``strangers``: folders of the data
+    folder whose patients the shipped weights must not know, as they are tested or trained on there. ``repeats`` of the
     cross-validation, and ``val_share`` of its training sides. ``sizes``: those that the smallest part to keep is chosen
     from, mL (pixels for images). ``class_column``: the column of the data set's ``manifest.csv`` by which scores are
     told apart. ``pictures``: its cases may be shown.
@@ -31,6 +32,7 @@ class Plan:
     spacing: tuple[float, float, float] | None = None
     pixel_mm: float | None = None
     closed_fold: int | None = None
+    strangers: tuple[str, ...] = ()
     repeats: int = 1
     val_share: float = 0.1
     sizes: tuple[float, ...] = (0.0,)
@@ -78,6 +80,7 @@ _PLANS = (
         sources=("msd-t1gd-2d",),
         pixel_mm=2.0,  # 240 pixels of 1 mm as published, halved
         closed_fold=4,
+        strangers=("brats21", "brats23"),
         sizes=(0.0, 3.0, 6.0, 12.0, 24.0),
     ),
     Plan(

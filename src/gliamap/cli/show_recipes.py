@@ -20,6 +20,7 @@ TITLES: Mapping[str, str] = {
     "widths": "channels from level to level",
     "deep_supervision": "losses at coarser levels, too",
     "dims": "dimensions",
+    "init_from": "starts from the weights of",
     "pretrained": "backbone starts from weights in",
     "output": "output",
     "mirror": "shown the other hemisphere, too",
@@ -54,7 +55,13 @@ TITLES: Mapping[str, str] = {
 }
 """The settings in words, in the order of the table."""
 
-UNSAID: Mapping[str, str] = {"network": DEFAULT_NETWORK, "pretrained": "-", "stride": "-", "micro_batch": "all"}
+UNSAID: Mapping[str, str] = {
+    "network": DEFAULT_NETWORK,
+    "init_from": "-",
+    "pretrained": "-",
+    "stride": "-",
+    "micro_batch": "all",
+}
 """What a setting is that the recipe leaves open, in words; all others fit the data."""
 
 

@@ -272,7 +272,6 @@ def _options(said: Mapping[str, Any]) -> TrainOptions:
             "leaky": said["leaky"],
             "lessons": said["lessons"],
             "patches": said["patches"],
-            "init_from": said["init_from"],
             "track": tuple(one.value for one in given.get("track", ())),
         }
     )

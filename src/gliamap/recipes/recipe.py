@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -24,7 +25,8 @@ class Recipe(Settings):
     labels) or ``binary`` (WT alone). ``overlap`` is that of windows at inference, ``mirror`` shows the network the
     other hemisphere, too. ``stride`` has patches drawn from a patch table with so many voxels from one to the next
     (:mod:`gliamap.sampling.drawing`). ``base`` is a recipe for the same network that is trained first, on the same
-    cases; this one begins with what it has learnt. ``pretrained``: a file of weights from ImageNet that the network's
+    cases; this one begins with what it has learnt. ``init_from``: the run or model, by its folder or its name, whose
+    weights it starts from. ``pretrained``: a file of weights from ImageNet that the network's
     backbone starts from, or ``imagenet`` to have it fetched. ``config`` sets single fields of
     :class:`gliamap.config.TrainConfig` by name. ``reasons`` says why a proposed setting is what it is.
     """
@@ -40,6 +42,7 @@ class Recipe(Settings):
     mirror: bool = False
     stride: int | None = Field(default=None, ge=1)
     base: Recipe | None = None
+    init_from: Path | None = None
     pretrained: str | None = None
     config: dict[str, Any] = Field(default_factory=dict)
     reasons: dict[str, str] = Field(default_factory=dict)

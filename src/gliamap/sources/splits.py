@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -130,6 +130,13 @@ def make_folds(
         for fold in range(count)
     )
     return tuple(split.model_copy(update={"left_out": closed | split.left_out}) for split in splits)
+
+
+def without(split: Split, cases: Collection[str], why: str) -> Split:
+    """``split`` with none of ``cases`` to train and validate on; those that it tests on stay."""
+    parts = {name: tuple(i for i in getattr(split, name) if i not in cases) for name in ("train", "val")}
+    gone = {case_id: why for case_id in (*split.train, *split.val) if case_id in cases}
+    return split.model_copy(update=parts | {"left_out": split.left_out | gone})
 
 
 def divided_patients(split: Split, identities: Sequence[CaseIdentity]) -> dict[str, tuple[str, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -20,7 +20,7 @@ from gliamap.recipes.recipe import DEFAULT_NETWORK, Recipe
 from gliamap.sources.detect import scan
 from gliamap.sources.masks import scan_with_masks
 from gliamap.sources.same_patient import met_elsewhere
-from gliamap.sources.splits import Split, SplitOptions
+from gliamap.sources.splits import SplitOptions, without
 from gliamap.workflows.common.failures import plain_settings
 from gliamap.workflows.common.folds import Division, Fold, divide
 from gliamap.workflows.common.parallel import default_workers
@@ -204,7 +204,7 @@ def _kept_from(division: Division, info: StoreInfo, others: Sequence[OtherSet]) 
         met = set(met_elsewhere(identities, there, same_set=other.name in info.sources))
         if met:
             why = f"same patient as a case of {other.name}, which is tested on"
-            splits = {number: _without(split, met, why) for number, split in splits.items()}
+            splits = {number: without(split, met, why) for number, split in splits.items()}
             if not all(split.train for split in splits.values()):
                 raise ConfigError(
                     f"nobody is left to train on without the patients of {other.name}, which is tested on",
@@ -265,10 +265,3 @@ def first_of_each(places: Sequence[Place]) -> tuple[Place, ...]:
 def slug(name: str) -> str:
     """``name`` as a folder's: ``msd-t1gd, unet++`` becomes ``msd-t1gd-unet-plus-plus``."""
     return re.sub(r"[^a-z0-9.]+", "-", name.lower().replace("+", "-plus-")).strip("-.") or "arm"
-
-
-def _without(split: Split, met: Collection[str], why: str) -> Split:
-    """``split`` without these cases to train and validate on."""
-    parts = {name: tuple(i for i in getattr(split, name) if i not in met) for name in ("train", "val")}
-    gone = {case_id: why for case_id in (*split.train, *split.val) if case_id in met}
-    return split.model_copy(update=parts | {"left_out": split.left_out | gone})

@@ -31,7 +31,7 @@ class TrainOptions(Recipe):
     ``split`` says how cases are divided; ``split_file`` takes a division made elsewhere instead, and ``leaky`` one
     that has a patient on both sides. ``lessons``: what teachers say of the cases, from ``gliamap teach``. ``track``:
     where figures and pictures go beside the run's folder. ``patches``: the table that patches are drawn from, from
-    ``gliamap patches``; ``stride`` alone has one made. ``init_from``: the run or model whose weights it starts from.
+    ``gliamap patches``; ``stride`` alone has one made.
     """
 
     split: SplitOptions = SplitOptions()
@@ -40,7 +40,6 @@ class TrainOptions(Recipe):
     lessons: Path | None = None
     track: tuple[TrackerName, ...] = ()
     patches: Path | None = None
-    init_from: Path | None = None
 
 
 def full_settings(info: StoreInfo, options: TrainOptions, name: str) -> tuple[ModelSpec, TrainConfig]:
