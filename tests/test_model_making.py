@@ -19,9 +19,9 @@ import tiny
 from gliamap.config import ModelSpec
 from gliamap.errors import ConfigError, OutputError
 from gliamap.io.atomic import read_json, write_json
-from gliamap.io.checkpoint import read_spec
+from gliamap.io.checkpoint import read_spec, save_checkpoint
 from gliamap.labels import Region, Tissue
-from gliamap.nets.zoo import load_network
+from gliamap.nets.zoo import build_network, load_network
 from gliamap.recipes.named import RECIPES
 from gliamap.scoring.score import score_case
 from gliamap.scoring.summary import ScoredCase
@@ -29,6 +29,7 @@ from gliamap.sources.splits import Split
 from gliamap.workflows.common.folds import Fold
 from gliamap.workflows.prediction.segment import SegmentOptions, segment
 from gliamap.workflows.studies.fold_work import FoldTask
+from gliamap.workflows.training.train_settings import TrainOptions, full_settings
 from model_card import card_text
 from model_clean_up import Tried, best_size, others
 from model_facts import by_class, classes_in, enhancing_rule, false_volume, worst
@@ -282,6 +283,20 @@ def test_a_network_that_could_not_be_shipped_is_not_trained(data: Path, monkeypa
     with pytest.raises(OutputError, match="too large to ship"):
         make_model.make(mine)
     assert not mine.study.exists()
+
+
+def test_weights_are_counted_as_they_are_stored(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MONAI's DynUNet holds its layers under several names."""
+    sizes: list[int] = []
+    monkeypatch.setattr("model_final._check_size", lambda _, size: sizes.append(size))
+    mine = making(data)
+    mine = replace(mine, recipe=mine.recipe.model_copy(update={"network": "dynunet", "widths": (8, 16, 32)}))
+    prepared(mine)
+    check_widths(mine)
+    spec, _ = full_settings(mine.info, TrainOptions.model_validate(mine.recipe.model_dump()), "model")
+    save_checkpoint(data / "model", build_network(spec.network), spec)
+    pack(data / "model", data / "out", read_spec(data / "model"))
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.1)
 
 
 def test_pictures_of_an_earlier_model_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

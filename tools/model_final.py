@@ -12,7 +12,7 @@ from gliamap.config import CleanUpConfig, ModelSpec
 from gliamap.errors import ConfigError, OutputError
 from gliamap.io.atomic import read_json, write_json
 from gliamap.io.checkpoint import file_sha256, read_spec, write_spec
-from gliamap.io.tensors import write_tensors
+from gliamap.io.tensors import named_tensors, write_tensors
 from gliamap.nets.zoo import build_network
 from gliamap.sources.detect import scan
 from gliamap.sources.same_patient import met_elsewhere
@@ -127,7 +127,7 @@ def check_widths(making: Making) -> None:
     spec, _ = full_settings(making.info, options, making.plan.name)
     with torch.device("meta"):
         network = build_network(spec.network)
-    _check_size(spec.name, 2 * sum(tensor.numel() for tensor in network.state_dict().values()))
+    _check_size(spec.name, 2 * sum(tensor.numel() for tensor in named_tensors(network).values()))
 
 
 def _check_size(name: str, size: int) -> None:
