@@ -108,6 +108,19 @@ def test_pixels_are_not_compared_with_millimetres() -> None:
     assert finding.text == "voxels of another size than in training: in px, in training in mm"
 
 
+def test_slices_of_a_volume_are_compared_with_images_whose_pixels_are_known() -> None:
+    images = [replace(LOOK, unit="px", extent=(side, side + 15, 1.0)) for side in (70.0, 75.0)]
+    seen = seen_in([(image, TUMOUR) for image in images])
+    assert unlike_looks(LOOK, seen, 2.0) == []  # 140 x 170 mm, finer pixels, any number of slices
+    wide = replace(LOOK, spacing=(3.0, 1.0, 6.0), extent=(300.0, 170.0, 140.0))
+    assert [(one.code, one.found) for one in unlike_looks(wide, seen, 2.0)] == [
+        ("spacing-unlike-training", "3 x 1 mm, in training 0-2 x 0-2 mm"),
+        ("size-unlike-training", "300 x 170 mm, in training 140-150 x 170-180 mm"),
+    ]
+    (finding,) = unlike_looks(LOOK, seen)
+    assert finding.found == "in mm, in training in px"
+
+
 def test_tumours_unlike_the_training() -> None:
     tumour = Tumour({Region.WT: 401.0, Region.TC: 100.0, Region.ET: 1.5}, 9)
     assert [(one.code, one.found) for one in unlike_tumours(tumour, SEEN)] == [

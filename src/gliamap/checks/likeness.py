@@ -111,8 +111,15 @@ def seen_in(cases: Sequence[tuple[Look, Tumour]]) -> Seen:
     )
 
 
-def unlike_looks(look: Look, seen: Seen) -> list[Finding]:
-    """``spacing-``, ``size-`` and ``intensities-unlike-training``; the first alone where the units differ."""
+def unlike_looks(look: Look, seen: Seen, pixel_mm: float | None = None) -> list[Finding]:
+    """``spacing-``, ``size-`` and ``intensities-unlike-training``; the first alone where the units differ.
+
+    Where a model of images knows how wide its pixels are, the slices of a volume are compared with them. They are
+    brought to such pixels, so finer ones are not unlike them.
+    """
+    sides = 3
+    if (look.unit, seen.unit) == ("mm", "px") and pixel_mm:
+        seen, sides = _in_mm(seen, pixel_mm), 2
     if look.unit != seen.unit:
         text = f"in {look.unit}, in training in {seen.unit}"
         return [Finding("spacing-unlike-training", text)]
@@ -121,9 +128,9 @@ def unlike_looks(look: Look, seen: Seen) -> list[Finding]:
         ("spacing-unlike-training", look.spacing, seen.spacing, FAR_SPACING),
         ("size-unlike-training", look.extent, seen.extent, FAR_EXTENT),
     ):
-        if max(map(times_outside, own, ranges)) > most:
-            said = " x ".join(f"{side:.4g}" for side in own)
-            found.append(Finding(code, f"{said} {look.unit}, in training {' x '.join(map(_span, ranges))} {seen.unit}"))
+        if max(map(times_outside, own[:sides], ranges[:sides])) > most:
+            said, then = " x ".join(f"{side:.4g}" for side in own[:sides]), " x ".join(map(_span, ranges[:sides]))
+            found.append(Finding(code, f"{said} {look.unit}, in training {then} {seen.unit}"))
     far = {
         name: distance
         for name, own in look.intensities.items()
@@ -134,6 +141,12 @@ def unlike_looks(look: Look, seen: Seen) -> list[Finding]:
         text = ", ".join(f"{name} by {distance:.1f}" for name, distance in far.items())
         found.append(Finding("intensities-unlike-training", f"{text} times the range of the training cases"))
     return found
+
+
+def _in_mm(seen: Seen, pixel_mm: float) -> Seen:
+    """What slices were like, in mm; of their thickness nothing is known."""
+    x, y, z = (tuple(pixel_mm * side for side in known) for known in seen.extent)
+    return seen.model_copy(update={"unit": "mm", "spacing": ((0.0, pixel_mm),) * 3, "extent": (x, y, z)})
 
 
 def unlike_tumours(tumour: Tumour, seen: Seen) -> list[Finding]:

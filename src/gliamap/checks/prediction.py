@@ -52,7 +52,7 @@ def look_at(
     if spec.window.mode == "one-pass" and "one-pass" not in spec.window_dice:
         found.append(Finding("one-pass-unproved", ""))
     if spec.seen is not None:
-        found += unlike_looks(look_of(prepared, spec.prep.modalities), spec.seen)
+        found += unlike_looks(look_of(prepared, spec.prep.modalities), spec.seen, spec.prep.pixel_mm)
         found += unlike_tumours(tumour, spec.seen) if prediction.grid.unit == spec.seen.unit else []
     if spec.prep.foreground == "brain" and not any(one.code == "copied-channel" for one in before):
         image = prepared.image[(slice(None), *thinned(prepared.record.shape))].astype(np.float32)
