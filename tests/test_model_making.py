@@ -33,7 +33,7 @@ from gliamap.workflows.training.train_settings import TrainOptions, full_setting
 from model_card import card_text
 from model_clean_up import Tried, best_size, others
 from model_facts import by_class, classes_in, enhancing_rule, false_volume, worst
-from model_final import check_widths, final_fold, opened, pack
+from model_final import check_widths, elsewhere, final_fold, opened, pack
 from model_making import Making, key_of, state_of
 from model_plan import PLANS, Plan
 from model_stages import calibrated, prepared
@@ -142,6 +142,21 @@ def test_the_shipped_weights_know_no_stranger(data: Path) -> None:
     assert [name[-1] for name in fold.split.train] == ["1", "3", "6"]
     assert [name[-1] for name in fold.split.test] == ["2", "5"]
     assert fold.split.left_out == {"Phantom_00004": "same patient as a case of elsewhere"}
+
+
+def test_the_shipped_weights_are_tested_on_strangers(data: Path, tmp_path: Path) -> None:
+    mine = replace(making(data), plan=replace(PLAN, strangers=("phantoms",)))
+    prepared(mine)
+    fold = fold_of(tmp_path, tiny.slice_spec(modalities=("t1c", "flair"), convention="brats2021"))
+    found = elsewhere(mine, fold)
+    assert found["modalities"] == ["t1c", "flair"] and found["dice"]["WT"]["cases"] == 6
+    results = tmp_path / "model-glioma-3d.json"
+    write_json(results, {"run": {}, "evaluation": {"elsewhere": found}})
+    shown = filled("<!-- table: model-elsewhere model-glioma-3d -->\n<!-- end -->", tmp_path)
+    assert "| ET, 1 mL or more |" in shown and "All cases of phantoms; shown t1c, flair alone." in shown
+    assert elsewhere(replace(mine, plan=PLAN), fold) == {}
+    write_json(results, {"run": {}, "evaluation": {"elsewhere": {}}})
+    assert "no such set" in filled("<!-- table: model-elsewhere model-glioma-3d -->\n<!-- end -->", tmp_path)
 
 
 def test_the_closed_fold_is_refused_before_anything_is_done(tmp_path: Path) -> None:

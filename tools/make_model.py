@@ -36,7 +36,7 @@ from gliamap.workflows.common.folds import Fold
 from gliamap.workflows.common.unchanged import changes, deciding
 from model_card import card_text
 from model_facts import with_validation
-from model_final import check_widths, closed_fold, may_open, opened, pack, trained
+from model_final import check_widths, closed_fold, elsewhere, may_open, opened, pack, trained
 from model_halved import halved_alike
 from model_making import Making, Row, key_of, say, state_of
 from model_pictures import draw_pictures
@@ -62,8 +62,10 @@ def make(making: Making, *, open_closed: bool = False, results: Path | None = No
     evaluation = scored(making, folds)
     each = subsets(making, folds)
     final = trained(making, sizes["size"])
+    others = elsewhere(making, final)
     closed = closed_fold(making, final, known) if open_closed or again else {}
     further: Row = {"clean_up": sizes, "calibration": calibration, "subsets": each, "closed_fold": closed}
+    further["elsewhere"] = others
     further["opened"] = opened(making, results)  # stays known, whatever recipe comes next
     return package(making, folds, final.run, evaluation=evaluation, further=further)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,11 +22,15 @@ from gliamap.sources.strata import sizes_in_store
 from gliamap.workflows.common.folds import Fold, settle_splits
 from gliamap.workflows.common.run_record import commit
 from gliamap.workflows.common.unchanged import changes, deciding
+from gliamap.workflows.prediction.segment import segment
 from gliamap.workflows.prediction.segment_settings import SegmentOptions
+from gliamap.workflows.scores.evaluate import evaluate
 from gliamap.workflows.studies.calibrate import calibrate
 from gliamap.workflows.studies.fold_work import FoldTask, train_fold
 from gliamap.workflows.training.train_settings import TrainOptions, full_settings
+from model_facts import enhancing_rule
 from model_making import Making, Row, key_of, say, state_of, tell_cases, tell_study
+from model_plan import joined
 from model_stages import facts_of, score
 
 LARGEST = 16_000_000
@@ -85,6 +90,24 @@ def trained(making: Making, size: float) -> Fold:
     best = fold.run / "best"
     write_spec(best, read_spec(best).model_copy(update={"clean_up": CleanUpConfig(min_size=size)}))
     return fold
+
+
+def elsewhere(making: Making, fold: Fold) -> Row:
+    """Scores of the model to be shipped on the ``strangers``, whose patients it does not know; empty without any."""
+    if not making.plan.strangers:
+        return {}
+    state, folder = state_of((fold,)), making.folder / "elsewhere"
+
+    def work() -> Row:
+        scans, masks = joined(making.data, making.plan.strangers, folder), folder / key_of(state)
+        options = SegmentOptions(pictures=False, resume=True)
+        segment(scans, masks, model=fold.run, options=options, progress=tell_cases("elsewhere"))
+        found = evaluate(masks, scans)
+        dice = {region: asdict(of.figures["dice"]) for region, of in found.summary.regions.items()}
+        about = {"sets": list(making.plan.strangers), "modalities": list(making.info.prep.modalities)}
+        return about | {"dice": dice, "enhancing_rule": enhancing_rule(found.cases)}
+
+    return making.once("elsewhere", state, work)
 
 
 def closed_fold(making: Making, fold: Fold, known: Row | None) -> Row:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -45,20 +45,25 @@ class Plan:
         return () if self.closed_fold is None else (self.closed_fold,)
 
     def scans(self, data: Path, folder: Path) -> Path:
-        """The data set: its folder in ``data``; of several, a folder of links to all their cases under ``folder``."""
-        places = [data / source for source in self.sources]
-        for place in places:
-            if not place.is_dir():
-                raise ConfigError(f"there is no {place}", remedy="set GLIAMAP_DATA to the folder of the data sets")
-        if len(places) == 1:
-            return places[0]
-        scans = folder / "scans"
-        scans.mkdir(parents=True, exist_ok=True)
-        for path in (data / "folds.json", *(case for place in places for case in sorted(place.iterdir()))):
-            link = scans / path.name
-            if path.exists() and not link.is_symlink():
-                link.symlink_to(path.resolve())
-        return scans
+        """The data set, in the folder ``data``; of several, a folder of links to all their cases under ``folder``."""
+        return joined(data, self.sources, folder)
+
+
+def joined(data: Path, sources: Sequence[str], folder: Path) -> Path:
+    """The data set ``data``/SOURCE; of several, FOLDER/scans with links to all their cases. ``ConfigError``: none."""
+    places = [data / source for source in sources]
+    for place in places:
+        if not place.is_dir():
+            raise ConfigError(f"there is no {place}", remedy="set GLIAMAP_DATA to the folder of the data sets")
+    if len(places) == 1:
+        return places[0]
+    scans = folder / "scans"
+    scans.mkdir(parents=True, exist_ok=True)
+    for path in (data / "folds.json", *(case for place in places for case in sorted(place.iterdir()))):
+        link = scans / path.name
+        if path.exists() and not link.is_symlink():
+            link.symlink_to(path.resolve())
+    return scans
 
 
 _PLANS = (

@@ -196,6 +196,18 @@ def _closed(_: str, result: Result) -> str:
     return f"{_table(['Region', 'Dice', 'pooled Dice', 'Patients', 'Cases'], rows)}\n{foot}"
 
 
+def _elsewhere(_: str, result: Result) -> str:
+    """What the shipped weights reach in sets whose patients they do not know."""
+    found = result["evaluation"]["elsewhere"]
+    head = ["Region", "Dice", "Patients", "Cases"]
+    if not found:
+        return _table(head, [["no such set", NOT_RUN]])
+    each = {**found["dice"], "ET, 1 mL or more": (found["enhancing_rule"] or {}).get("dice")}
+    rows = [[name, _cell(of), str(of["patients"]), str(of["cases"])] for name, of in each.items() if of]
+    shown = ", ".join(found["modalities"])
+    return f"{_table(head, rows)}\nAll cases of {', '.join(found['sets'])}; shown {shown} alone.\n"
+
+
 def _pictures(_: str, result: Result) -> str:
     """The pictures, as a text in ``docs`` shows them."""
     return "".join(
@@ -232,5 +244,6 @@ MODEL_KINDS: dict[str, Callable[[Loaded], str]] = {
     "model-clean-up": _apart(_clean_up),
     "model-calibration": _apart(_calibration),
     "model-closed": _apart(_closed),
+    "model-elsewhere": _apart(_elsewhere),
     "model-pictures": _apart(_pictures),
 }
