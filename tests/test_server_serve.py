@@ -39,9 +39,11 @@ class Served:
         return self.process.stdout.readline()
 
 
-def start(tmp_path: Path, *words: str) -> Served:
+def start(tmp_path: Path) -> Served:
+    """An app with the model for phantoms alone, whichever others come along."""
     log = tmp_path / "log"
-    command = [sys.executable, "-m", "gliamap", "serve", "--port", "0", "--data", str(tmp_path / "data"), *words]
+    words = ["--port", "0", "--data", str(tmp_path / "data"), "--model", "phantom-demo"]
+    command = [sys.executable, "-m", "gliamap", "serve", *words]
     environment = os.environ | {"COLUMNS": "100", "OMP_NUM_THREADS": "1"}
     with log.open("a") as errors:
         process = subprocess.Popen(
@@ -75,7 +77,7 @@ def end(served: Served, number: int = signal.SIGTERM) -> int:
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
-    served = start(tmp_path, "--model", "phantom-demo")
+    served = start(tmp_path)
     yield served
     end(served)
 
@@ -181,7 +183,7 @@ def test_killed_app_finds_its_cases_again_and_ends_the_job_that_it_left(tmp_path
     served = start(tmp_path)
     case_id = served.client.post("/api/cases").json()["id"]
     upload(served, case_id, phantom(tmp_path))
-    served.client.post(f"/api/cases/{case_id}/start")
+    assert served.client.post(f"/api/cases/{case_id}/start").status_code < 300
     note = served.data / case_id / "process.json"
     while not note.exists():
         time.sleep(0.02)
