@@ -5,8 +5,8 @@
 
 Stages: prepare; cross-validate (the closed fold left out of everything); choose the smallest part to keep; calibrate;
 predict the held-out cases anew as the model will, and score them; with every subset of the modalities, where the model
-can do without some; train on all open folds; pack, and see how little half precision changes. ``--open-closed-fold``
-tests these weights on the closed fold, once for a recipe.
+can do without some; train on all open folds; test it on sets whose patients it does not know; pack; see how little
+half precision changes. ``--open-closed-fold`` tests these weights on the closed fold, once for a recipe.
 
 WORK/package holds what was made: model.json, weights.safetensors, CARD.md, model-NAME.json with all figures, pictures.
 ``--ship`` copies it into the repository. A quick try (another recipe than the shipped one) cannot be shipped, nor may
