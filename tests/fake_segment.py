@@ -15,7 +15,8 @@ from pathlib import Path
 def main() -> None:
     """Read ``input``, write ``out`` as the real command does, with events on standard output."""
     words = sys.argv[1:]
-    out, way = Path(words[words.index("--out") + 1]), Path(words[words.index("--model") + 1]).name
+    out = Path(words[words.index("--out") + 1])
+    way = Path(words[words.index("--model") + 1]).name if "--model" in words else "chosen"
     scans = sorted(Path(words[0]).iterdir())
     name = scans[0].name.rpartition("_")[0]
     Path("words.json").write_text(json.dumps([*words, os.environ.get("GLIAMAP_PASSWORD", "no password")]))

@@ -69,6 +69,7 @@ def test_report_and_export_take_a_name(run: Run, tmp_path: Path) -> None:
     assert run("segment scans -o masks --no-pictures --engine torch")[0] == 0
     page = "report scans/Phantom_00001 --prediction masks/Phantom_00001.nii.gz -o page.html --model"
     assert run(f"{page} drawn")[0] == 0
+    assert "the only one for volumes of phantoms" in (tmp_path / "page.html").read_text()
     assert "was not made by the model brains-3d" in run(f"{page} brains-3d --overwrite")[2]
     code, out, _ = run("export heads-2d --to pt2 -o network")
     assert code == 0 and "network" in out

@@ -27,7 +27,7 @@ def client(tmp_path: Path) -> Iterator[TestClient]:
         yield client
 
 
-def started(client: TestClient, model: str) -> str:
+def started(client: TestClient, model: str | None) -> str:
     case_id = str(new_case(client, model)["id"])
     assert client.post(f"/api/cases/{case_id}/start").status_code == 202
     return case_id
@@ -71,6 +71,16 @@ def test_case_is_segmented_and_its_files_can_be_fetched(client: TestClient) -> N
     assert mask.content == nifti()
     assert mask.headers["content-disposition"] == f'attachment; filename="case-{case_id[:8]}.nii.gz"'
     assert client.get(f"/api/cases/{case_id}/numbers").json()["unit"] == "mL"
+
+
+def test_where_models_are_chosen_a_case_without_one_is_segmented_by_none_that_is_named(tmp_path: Path) -> None:
+    with signed_in(settings_in(tmp_path, choosing=True, models=fake_models(tmp_path / "models", ["quick"]))) as client:
+        case_id = started(client, None)
+        assert client.get("/api/info").json()["choosing"]
+        assert wait_for(client, case_id, in_state("done", "failed"))["state"] == "done"
+        assert "--model" not in read_json(tmp_path / "data" / case_id / "words.json")
+        client.patch(f"/api/cases/{case_id}", json={"model": "quick"})
+        assert client.patch(f"/api/cases/{case_id}", json={"model": None}).json()["model"] is None
 
 
 def test_report_is_shown_without_the_apps_rights(client: TestClient) -> None:

@@ -78,6 +78,19 @@ def test_what_is_wrong_with_a_case(record: CaseRecord, found: list[str]) -> None
 
 
 @pytest.mark.parametrize(
+    ("record", "found"),
+    [
+        (case("t2", model=None), []),
+        (case(None, model=None), ["missing-modality", "unused-files"]),
+        (case("t2", model="m"), ["missing-modality"]),
+        (case("t2", model="gone"), ["no-model"]),
+    ],
+)
+def test_a_case_without_a_model_waits_for_nothing_where_the_job_chooses(record: CaseRecord, found: list[str]) -> None:
+    assert [one.code for one in problems_of(record, {"m": SPEC}, choosing=True)] == found
+
+
+@pytest.mark.parametrize(
     ("told_by", "text"),
     [
         (["unknown"], ["1 of 5 files is not used."]),

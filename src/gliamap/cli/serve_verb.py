@@ -15,7 +15,9 @@ _NETWORK = "For others on the network"
 
 Models = Annotated[
     list[str] | None,
-    typer.Option("--model", help="Run or model folder, or a shipped model. Repeatable. Default: all shipped ones."),
+    typer.Option(
+        "--model", help="Run or model folder, or a shipped model. Repeatable. Default: the shipped one that fits."
+    ),
 ]
 Roots = Annotated[
     list[Path] | None, typer.Option("--root", help="Folder whose scans may be chosen in the app. Repeatable.")
@@ -73,6 +75,7 @@ def serve(
     settings = ServerSettings(
         data=(data or _usual_folder()).absolute(),
         models=_models(model or []),
+        choosing=not model,
         roots=tuple(_root(path) for path in root or []),
         host=host,
         port=port,

@@ -20,7 +20,7 @@ Interface
     ``GET    /api/cases``           ``{"cases": [CASE, …]}``, newest first
     ``POST   /api/cases``           ``{"title": ""}`` or an empty body -> 201 CASE
     ``GET    /api/cases/ID``        CASE
-    ``PATCH  /api/cases/ID``        any of ``{"title": "…", "model": "NAME", "modalities": {"1": "t1c", "2": null},
+    ``PATCH  /api/cases/ID``        any of ``{"title": "…", "model": "NAME" | null, "modalities": {"1": "t1c"},
                                     "options": {"flips": true}}`` -> CASE; 409 while queued or running.
                                     The result of a case that is ``done`` stays until it is started again
     ``DELETE /api/cases/ID``        204; ends a running job first
@@ -78,6 +78,7 @@ LISTING::
 LIMITS::
 
     {"version": "1.0", "roots": ["scans"], "modalities": ["t1", "t1c", "t2", "flair"], "password": false,
+     "choosing": true (a case without a model is segmented by the one that comes along and fits),
      "limits": {"file_bytes": 1073741824, "case_bytes": 4294967296, "files": 64, "cases": 1000, "queue": 16,
                 "title": 80}, "kinds": [".nii", ".nii.gz", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".zip"]}
 
@@ -173,6 +174,7 @@ async def info(request: Request) -> Response:
             "roots": [root.name or str(root) for root in desk.settings.roots],
             "modalities": desk.modalities,
             "password": desk.sessions.by_password,
+            "choosing": desk.settings.choosing,
             "limits": told,
             "kinds": KINDS,
         }

@@ -22,7 +22,7 @@ from gliamap.server.intake import FREE, Arrival, arriving, take_in
 from gliamap.server.jobs import Jobs
 from gliamap.server.nouns import BUSY, CaseRecord, Options
 from gliamap.server.process import end_leftover
-from gliamap.server.recognise import is_ready, problems_of
+from gliamap.server.recognise import Problem, is_ready, problems_of
 from gliamap.server.refusal import Refused
 from gliamap.server.session import Sessions
 from gliamap.server.settings import ServerSettings
@@ -90,7 +90,7 @@ class Desk:
         return shown
 
     def _show(self, record: CaseRecord) -> dict[str, Any]:
-        problems = problems_of(record, self.specs)
+        problems = self._problems(record)
         job = record.job
         told = {name: getattr(record, name) for name in ("id", "title", "created", "version", "state", "model")}
         return told | {
@@ -103,6 +103,9 @@ class Desk:
             "result": record.result,
         }
 
+    def _problems(self, record: CaseRecord) -> list[Problem]:
+        return problems_of(record, self.specs, choosing=self.settings.choosing)
+
     def show_all(self) -> dict[str, Any]:
         """All cases, newest first."""
         return {"cases": [self.show(record) for record in self.cases.all()]}
@@ -114,8 +117,8 @@ class Desk:
         return {"cases": [self.show(record) for record in there], "gone": sorted(gone)}
 
     def create(self, title: str) -> CaseRecord:
-        """A new case, with the only model where there is but one."""
-        only = next(iter(self.specs)) if len(self.specs) == 1 else None
+        """A new case; with the only model where there is but one, and none is chosen later."""
+        only = next(iter(self.specs)) if len(self.specs) == 1 and not self.settings.choosing else None
         return self.cases.create(self._title(title), only)
 
     async def change(self, case_id: str, change: CaseChange) -> CaseRecord:
@@ -147,7 +150,7 @@ class Desk:
         """Let the case be segmented; ``Refused`` where it cannot be."""
         async with self._alone(case_id):
             record = self._idle(case_id)
-            problems = problems_of(record, self.specs)
+            problems = self._problems(record)
             if not is_ready(record, problems):
                 found = next((one.text for one in problems if one.blocking), None)
                 raise Refused("not-now", "the case cannot be segmented yet", found=found)

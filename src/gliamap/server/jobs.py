@@ -128,7 +128,7 @@ class Jobs:
         if running.ending is not None:
             self._settle(case_id, running.ending)
             return
-        model = self._settings.models[record.model or ""]
+        model = self._settings.models[record.model] if record.model else None
         running.process = start(folder, command(record, model, self._settings))
 
         def hear(event: Mapping[str, Any]) -> None:

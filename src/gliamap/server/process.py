@@ -38,10 +38,14 @@ class Ended:
     stderr: str
 
 
-def command(record: CaseRecord, model: Path, settings: ServerSettings) -> list[str]:
-    """The words of the job. Nothing that a client sent is among them as it came: names come from our own lists."""
+def command(record: CaseRecord, model: Path | None, settings: ServerSettings) -> list[str]:
+    """The words of the job, which chooses a model itself where none is named.
+
+    Nothing that a client sent is among them as it came: names come from our own lists.
+    """
     options = record.options
-    words = [*settings.command, "input", "--out", "out", "--model", str(model), "--report", "--events"]
+    named = ["--model", str(model)] if model else []
+    words = [*settings.command, "input", "--out", "out", *named, "--report", "--events"]
     words += ["--pattern", "{case}_{modality}"]
     words += [f"--{name}" for name in ("flips", "uncertainty", "force") if getattr(options, name)]
     return words + (["--resample-to", options.resample_to] if options.resample_to else [])

@@ -52,13 +52,15 @@ def recognised(name: str, *, image: bool) -> tuple[str | None, ToldBy]:
     return ("t1c", "name") if image else (None, "unknown")
 
 
-def problems_of(record: CaseRecord, models: Mapping[str, ModelSpec]) -> list[Problem]:
-    """What keeps the case from being segmented, and what the user should know; in the order of importance."""
+def problems_of(record: CaseRecord, models: Mapping[str, ModelSpec], *, choosing: bool = False) -> list[Problem]:
+    """What keeps the case from being segmented, and what the user should know; in the order of importance.
+
+    ``choosing``: the job chooses a model where none is said.
+    """
     if not record.files:
         return [Problem("no-files", "There are no scans yet.")]
     used = [one for one in record.files if one.modality is not None]
-    spec = models.get(record.model or "")
-    found = [*_twice(used), *(_against_model(used, spec) if spec else [_NO_MODEL]), *_grids(used, record)]
+    found = [*_twice(used), *_of_model(used, record, models, choosing=choosing), *_grids(used, record)]
     unused = sum(one.modality is None and one.told_by != "mask-name" for one in record.files)  # masks say so themselves
     if unused:
         text = f"{unused} of {len(record.files)} files {'is' if unused == 1 else 'are'} not used."
@@ -78,6 +80,15 @@ def _twice(used: list[FileRecord]) -> list[Problem]:
     count = Counter(one.modality for one in used)
     names = [str(name) for name, times in count.items() if times > 1]
     return [Problem("twice", f"Several files are taken for {name}: leave all but one out.") for name in names]
+
+
+def _of_model(
+    used: list[FileRecord], record: CaseRecord, models: Mapping[str, ModelSpec], *, choosing: bool
+) -> list[Problem]:
+    if record.model is None and choosing:
+        return [] if used else [Problem("missing-modality", "Say what the files show.")]
+    spec = models.get(record.model or "")
+    return _against_model(used, spec) if spec else [_NO_MODEL]
 
 
 def _against_model(used: list[FileRecord], spec: ModelSpec) -> list[Problem]:

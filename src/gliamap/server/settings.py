@@ -40,7 +40,8 @@ class Limits:
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """``data``: the folder of the cases, the user's alone. ``models``: by the names that the page shows.
+    """``data``: the folder of the cases, the user's alone. ``models``: by the names that the page shows. ``choosing``:
+    a case of which no model is said is segmented by the one that comes along and fits.
 
     ``roots``: folders whose scans may be chosen. ``password``: for hosts that others reach. ``jobs``: at a time.
     ``command``: what segments a case, before its arguments. ``heartbeat``: seconds between signs of life to watchers.
@@ -49,6 +50,7 @@ class ServerSettings:
 
     data: Path
     models: Mapping[str, Path]
+    choosing: bool = False
     roots: tuple[Path, ...] = ()
     host: str = "127.0.0.1"
     port: int = 8000

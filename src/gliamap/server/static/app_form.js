@@ -77,7 +77,7 @@ function problems({ files, problems: list }) {
   return el("div", { class: `box ${blocking ? "fail" : "warn"}` }, el("ul", { id: "problems" }, list.map(({ text }) => el("li", {}, text))));
 }
 
-function wishes(one, model, { models, act }) {
+function wishes(one, model, { models, info, act }) {
   const given = new Set(one.files.map((file) => file.modality));
   const need = (kind) => {
     const may = model.may_be_missing.includes(kind);
@@ -87,10 +87,10 @@ function wishes(one, model, { models, act }) {
   };
   return el("div", { class: "wishes" },
     el("label", { for: "model" }, "Model"),
-    el("select", { id: "model", "aria-describedby": "model-meant", onchange: (event) => act.change(one, { model: event.target.value }) },
-      !model && el("option", { value: "", selected: true, disabled: true }, "choose one"),
+    el("select", { id: "model", "aria-describedby": "model-meant", onchange: (event) => act.change(one, { model: event.target.value || null }) },
+      (info.choosing || !model) && el("option", { value: "", selected: !model, disabled: !info.choosing }, info.choosing ? "the one that fits" : "choose one"),
       models.map((other) => el("option", { value: other.name, selected: other.name === one.model }, other.name))),
-    el("p", { id: "model-meant", class: "quiet" }, model ? meant(model) : "None of the models fits these scans by itself."),
+    el("p", { id: "model-meant", class: "quiet" }, model ? meant(model) : info.choosing ? "Chosen by what the scans show. The report says which, and why." : "None of the models fits these scans by itself."),
     model && el("ul", { class: "needs", "aria-label": "What the model sees" }, model.modalities.map(need)),
     el("details", { open: byId("options")?.open || gridsDiffer(one), id: "options" },
       el("summary", {}, "Options"),

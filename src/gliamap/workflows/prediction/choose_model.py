@@ -106,7 +106,7 @@ def choose(models: Mapping[str, ModelSpec], scans: Scans) -> Choice:
         raise FitError(
             f"no model that comes along is for these scans: {scans.words}",
             found="; ".join(f"{name}: {reason}" for name, reason in against.items()),
-            remedy="name a model with --model, your own say; gliamap models shows those that come along",
+            remedy="name the model to use, your own say (--model); gliamap models shows those that come along",
         )
     drawn = {name: spec for name, spec in fitting.items() if spec.phantom_only}
     if drawn:

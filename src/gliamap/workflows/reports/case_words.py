@@ -128,8 +128,9 @@ def _validation(spec: ModelSpec) -> str:
 
 
 def _made_of(record: MaskRecord) -> Rows:
-    engine = record.engine
+    engine, model = record.engine, record.model
     rows = (
+        ("model chosen", (model and model.chosen) or ""),
         ("modalities used", ", ".join(record.modalities)),
         ("done without", ", ".join(record.missing_modalities)),
         ("shown", _shown(record)),

@@ -51,11 +51,12 @@ class Doubt(Part):
 
 
 class ModelName(Part):
-    """Which model: its name and the hash of its weights."""
+    """Which model: its name, the hash of its weights, and why it was taken where the user named none."""
 
     name: str
     weights_sha256: str | None = None
     phantom_only: bool = False
+    chosen: str | None = None
 
 
 class EngineName(Part):
