@@ -83,6 +83,19 @@ def test_a_training_starts_from_a_name(run: Run, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "started" / "transfer.json").read_text())["source"] == "drawn"
 
 
+def test_a_training_learns_from_another_data_set_too(run: Run, tmp_path: Path) -> None:
+    tiny.write_store(tmp_path, 4)
+    assert run("prepare scans -o store-t1c --modality t1c")[0] == 0
+    small = "--steps 1 --patch 16 16 16 --batch 1 --workers 0 --precision fp32"
+    small += " --recipe any-modality --network unet --widths 4,8"
+    code, out, err = run(f"train store -o both {small} --auxiliary store-t1c --auxiliary-share 0.3")
+    assert code == 0, err
+    said = json.loads((tmp_path / "both" / "auxiliary.json").read_text())
+    assert said["share"] == 0.3 and f"and on {len(said['cases'])} case" in out + err and "t1c" in out + err
+    code, _, err = run(f"train store -o none {small} --auxiliary-share 0.3")
+    assert code == 2 and "no auxiliary data set is named" in err
+
+
 def test_the_app_offers_all_of_them_or_those_named(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("models --json")[0] == 0  # now in the folder of the test, with its models
     assert _models([]) == {name: tmp_path / "models" / name for name in shipped_names()}

@@ -13,19 +13,23 @@ import pytest
 
 import make as made
 import make_model
+import model_final
 import model_making
+import model_plan
 import model_stages
 import tiny
 from gliamap.config import ModelSpec
 from gliamap.errors import ConfigError, OutputError
 from gliamap.io.atomic import read_json, write_json
 from gliamap.io.checkpoint import read_spec, save_checkpoint
+from gliamap.io.store import read_store
 from gliamap.labels import Region, Tissue
 from gliamap.nets.zoo import build_network, load_network
 from gliamap.recipes.named import RECIPES
 from gliamap.scoring.score import score_case
 from gliamap.scoring.summary import ScoredCase
 from gliamap.sources.splits import Split
+from gliamap.workflows.common.auxiliary import read_auxiliary
 from gliamap.workflows.common.folds import Fold
 from gliamap.workflows.prediction.segment import SegmentOptions, segment
 from gliamap.workflows.studies.fold_work import FoldTask
@@ -33,7 +37,7 @@ from gliamap.workflows.training.train_settings import TrainOptions, full_setting
 from model_card import card_text
 from model_clean_up import Tried, best_size, others
 from model_facts import by_class, classes_in, enhancing_rule, false_volume, worst
-from model_final import check_widths, elsewhere, final_fold, opened, pack
+from model_final import check_widths, elsewhere, final_fold, opened, pack, trained
 from model_making import Making, key_of, state_of
 from model_plan import PLANS, Plan
 from model_stages import calibrated, prepared
@@ -142,6 +146,25 @@ def test_the_shipped_weights_know_no_stranger(data: Path) -> None:
     assert [name[-1] for name in fold.split.train] == ["1", "3", "6"]
     assert [name[-1] for name in fold.split.test] == ["2", "5"]
     assert fold.split.left_out == {"Phantom_00004": "same patient as a case of elsewhere"}
+
+
+def test_the_data_of_another_plan_is_learned_from_as_there_without_its_closed_fold(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Plan("slices", "", "CC0", sources=("more",), spacing=(2.0, 2.0, 2.0), closed_fold=1)
+    monkeypatch.setattr(model_plan, "PLANS", {"slices": other})
+    monkeypatch.setattr(model_final, "calibrate", lambda *_, **__: None)
+    (data / "phantoms").rename(data / "more")
+    tiny.write_set(data / "phantoms", 3)
+    plan = Plan("glioma-3d", "", "CC0", sources=("phantoms",), auxiliary="slices")
+    mine = replace(making(data), plan=plan, recipe=recipe(modality_dropout=0.5))
+    prepared(mine)
+    assert mine.options.auxiliary == mine.auxiliary is not None
+    assert read_store(mine.auxiliary.store).prep.spacing == (2.0, 2.0, 2.0)
+    fold = trained(mine, 0.0)
+    record = read_auxiliary(fold.run)
+    assert record is not None and record.modalities == ("t1c", "flair")
+    assert [name[-1] for name in record.cases] == ["2", "3", "5", "6"]  # of three folds the second is closed
 
 
 def test_the_shipped_weights_are_tested_on_strangers(data: Path, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from gliamap.io.soft import open_soft
 from gliamap.io.store import read_case
 from gliamap.labels import Region, Tissue
 from gliamap.sampling import dataset as module
+from gliamap.sampling.auxiliary import Auxiliary
 from gliamap.sampling.choose import Want, choose_box
 from gliamap.sampling.dataset import Patch, PatchDataset, draw_present, encode_target
 from gliamap.sampling.drawing import PatchOrder
@@ -206,23 +207,36 @@ def test_a_damaged_case_is_named(store: Store, tmp_path: Path) -> None:
 def test_dropout_that_is_off_draws_nothing() -> None:
     rng = np.random.default_rng(0)
     before = rng.bit_generator.state
-    assert draw_present(rng, 4, 0.0) is None
+    assert draw_present(rng, (True,) * 4, 0.0) is None
     assert rng.bit_generator.state == before
 
 
 def test_dropout_leaves_some_modality_and_takes_some() -> None:
     rng = np.random.default_rng(0)
-    drawn = Counter(draw_present(rng, 4, 1.0) for _ in range(14000))
+    drawn = Counter(draw_present(rng, (True,) * 4, 1.0) for _ in range(14000))
     assert len(drawn) == 14  # of 16 subsets all but the empty and the full one
     assert not drawn.keys() & {(True,) * 4, (False,) * 4, None}
     assert min(drawn.values()) > 900
     assert max(drawn.values()) < 1100
-    assert {draw_present(rng, 2, 1.0) for _ in range(50)} == {(True, False), (False, True)}
+    assert {draw_present(rng, (True,) * 2, 1.0) for _ in range(50)} == {(True, False), (False, True)}
 
 
 def test_dropout_meets_the_share_asked_for() -> None:
     rng = np.random.default_rng(0)
-    assert sum(draw_present(rng, 4, 0.3) is not None for _ in range(5000)) / 5000 == pytest.approx(0.3, abs=0.02)
+    assert sum(draw_present(rng, (True,) * 4, 0.3) is not None for _ in range(5000)) / 5000 == pytest.approx(
+        0.3, abs=0.02
+    )
+
+
+def test_only_what_is_there_is_kept_or_dropped() -> None:
+    rng = np.random.default_rng(0)
+    some = (False, True, False, True)
+    assert draw_present(rng, some, 0.0) == some
+    assert {draw_present(rng, some, 1.0) for _ in range(50)} == {
+        (False, True, False, False),
+        (False, False, False, True),
+    }
+    assert draw_present(rng, (False, True), 1.0) == (False, True)  # the only one is not dropped
 
 
 def with_inputs(**inputs: bool) -> ModelSpec:
@@ -391,3 +405,34 @@ def test_weights_are_those_of_the_target_as_it_was_moved(store: Store, output: O
         patch = patches[number]
         assert patch.weights is not None
         assert np.array_equal(patch.weights.numpy(), lesion_weights(patch.target.numpy(), first))
+
+
+def test_a_share_of_the_patches_is_of_the_auxiliary_cases_in_the_places_of_their_modalities(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The auxiliary store has the same cases, but only their second modality, as its first."""
+    other = write_tiny_store(tmp_path)
+    for entry in other[1]:
+        path = next(tmp_path.glob(f"cases/{entry.case_id}/image.npy"))
+        np.save(path, np.load(path)[1:2])
+    auxiliary = Auxiliary(tmp_path, tuple(other[1]), (None, 0, None, None), 0.25)
+    both = with_inputs(mirror=True, presence=True)
+    config = CONFIG.model_copy(update={"augment": OFF})
+    patches = PatchDataset(*store, config, both, Extras(auxiliary=auxiliary))
+    cut = cuts(monkeypatch)
+    known = 0
+    for number in range(200):
+        image = patches[number].image.numpy()
+        if image[8:].all():
+            continue
+        known += 1
+        assert image[8:].any(axis=(1, 2, 3)).tolist() == [False, True, False, False]
+        assert not image[[0, 2, 3, 4, 6, 7]].any()
+        case_id, box = cut[-1]
+        whole = read_case(store[0], case_id)
+        assert whole.labels is not None
+        assert np.array_equal(image[1], read_padded(whole.image[1:2], box).astype(np.float32)[0])
+        turned = whole.image[1:2, ::-1].astype(np.float32)
+        assert np.array_equal(image[5], read_padded(turned, box)[0])
+        assert np.array_equal(patches[number].target, encode_target(read_padded(whole.labels, box), REGIONS))
+    assert 30 < known < 70

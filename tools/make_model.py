@@ -32,6 +32,7 @@ from gliamap.models.shipped import SHIPPED
 from gliamap.recipes.named import RECIPES, find_recipe
 from gliamap.recipes.recipe import Recipe
 from gliamap.sources.splits import read_split
+from gliamap.workflows.common.auxiliary import read_auxiliary
 from gliamap.workflows.common.folds import Fold
 from gliamap.workflows.common.unchanged import changes, deciding
 from model_card import card_text
@@ -75,7 +76,10 @@ def package(making: Making, folds: tuple[Fold, ...], run: Path, *, evaluation: R
     out, name = making.folder / "package", making.plan.name
     shutil.rmtree(out, ignore_errors=True)
     best = read_spec(run / "best")
-    data = {"sets": ", ".join(making.plan.sources), "cases": str(len(read_split(run / "split.json").train))}
+    sets, cases = making.plan.sources, str(len(read_split(run / "split.json").train))
+    if other := read_auxiliary(run):
+        sets, cases = (*sets, *other.sources), f"{cases} and {len(other.cases)} of {', '.join(other.sources)}"
+    data = {"sets": ", ".join(sets), "cases": cases}
     said = {"name": name, "summary": making.plan.summary, "licence": making.plan.licence}
     spec = best.model_copy(update={**said, "training_data": best.training_data | data, "metrics": {}})
     known = making.info.patients_known

@@ -84,7 +84,9 @@ def trained(making: Making, size: float) -> Fold:
     """
     fold = final_fold(making)
     settle_splits([fold])
-    train_fold(FoldTask(fold, making.store, making.scans, making.recipe, SplitOptions(val_share=0)), tell_study())
+    how = SplitOptions(val_share=0)
+    task = FoldTask(fold, making.store, making.scans, making.recipe, how, auxiliary=making.auxiliary)
+    train_fold(task, tell_study())
     say("final: the model gets what cross-validation found")
     calibrate(making.study, making.scans, model=fold.run, progress=tell_cases("calibrate"))
     best = fold.run / "best"

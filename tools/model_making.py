@@ -18,6 +18,7 @@ from gliamap.io.checkpoint import read_spec
 from gliamap.io.store import StoreInfo, read_store
 from gliamap.recipes.recipe import Recipe
 from gliamap.sources.splits import SplitOptions
+from gliamap.workflows.common.auxiliary import AuxiliaryOptions
 from gliamap.workflows.common.folds import CrossValidateOptions, Fold
 from gliamap.workflows.common.unchanged import changes
 from gliamap.workflows.prediction.segment_settings import SegmentOptions
@@ -51,6 +52,12 @@ class Making:
         """The prepared data set."""
         return self.folder / "store"
 
+    @property
+    def auxiliary(self) -> AuxiliaryOptions | None:
+        """The other data set that is learned from, prepared; ``None`` without one."""
+        other = self.plan.beside
+        return AuxiliaryOptions(store=self.folder / "auxiliary", closed_folds=other.closed) if other else None
+
     @cached_property
     def info(self) -> StoreInfo:
         """What the prepared data set holds."""
@@ -74,6 +81,7 @@ class Making:
             repeats=self.plan.repeats,
             val_share=self.plan.val_share,
             closed_folds=self.plan.closed,
+            auxiliary=self.auxiliary,
             jobs=self.jobs,
         )
 

@@ -19,7 +19,8 @@ class Plan:
     ``summary`` and ``licence`` become those of its spec. ``sources``: folders of the data folder. ``spacing`` of the
     prepared data (default: the images' own), and ``pixel_mm`` of images that do not tell how wide a pixel is.
     ``closed_fold``: the fold of the data set's own that is opened once, at the end. ``strangers``: folders of the data
-    folder whose patients the shipped weights must not know, as they are tested or trained on there. ``repeats`` of the
+    folder whose patients the shipped weights must not know, as they are tested or trained on there. ``auxiliary``: the
+    plan whose data every training learns from, too, prepared as there, without its closed fold. ``repeats`` of the
     cross-validation, and ``val_share`` of its training sides. ``sizes``: those that the smallest part to keep is chosen
     from, mL (pixels for images). ``class_column``: the column of the data set's ``manifest.csv`` by which scores are
     told apart. ``pictures``: its cases may be shown.
@@ -33,6 +34,7 @@ class Plan:
     pixel_mm: float | None = None
     closed_fold: int | None = None
     strangers: tuple[str, ...] = ()
+    auxiliary: str | None = None
     repeats: int = 1
     val_share: float = 0.1
     sizes: tuple[float, ...] = (0.0,)
@@ -43,6 +45,11 @@ class Plan:
     def closed(self) -> tuple[int, ...]:
         """The closed fold, as options take it."""
         return () if self.closed_fold is None else (self.closed_fold,)
+
+    @property
+    def beside(self) -> Plan | None:
+        """The plan of the auxiliary data."""
+        return PLANS[self.auxiliary] if self.auxiliary else None
 
     def scans(self, data: Path, folder: Path) -> Path:
         """The data set, in the folder ``data``; of several, a folder of links to all their cases under ``folder``."""

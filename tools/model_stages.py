@@ -10,6 +10,7 @@ from collect import slim
 from gliamap.config import modality_subset
 from gliamap.errors import CasesFailed
 from gliamap.io.checkpoint import read_spec
+from gliamap.io.store import read_store
 from gliamap.scoring.repeats import StudyScores, study_as_json
 from gliamap.sources.manifest import MANIFEST
 from gliamap.workflows.common.folds import Fold
@@ -26,13 +27,18 @@ from model_making import Making, Row, key_of, say, state_of, tell_cases, tell_st
 
 
 def prepared(making: Making) -> None:
-    """The store; what it has already is not done again. ``CasesFailed`` where a case cannot be prepared."""
-    sources, options = [making.scans], PrepareOptions(spacing=making.plan.spacing, pixel_mm=making.plan.pixel_mm)
-    done = prepare(sources, making.store, options=options, progress=tell_cases("prepare"))
-    if done.failed:
-        first, why = next(iter(done.failed.items()))
-        raise CasesFailed(f"{len(done.failed)} cases could not be prepared", found=f"{first}: {why}")
-    say(f"prepare: {len(done.info.cases)} cases, {done.reused} of them done before")
+    """The stores; what they have already is not done again. ``CasesFailed`` where a case cannot be prepared."""
+    wanted = [(making.plan, making.scans, making.store)]
+    if making.plan.beside and making.auxiliary:
+        other = making.plan.beside
+        wanted.append((other, other.scans(making.data, making.folder / "beside"), making.auxiliary.store))
+    for plan, scans, store in wanted:
+        options = PrepareOptions(spacing=plan.spacing, pixel_mm=plan.pixel_mm)
+        done = prepare([scans], store, options=options, progress=tell_cases("prepare"))
+        if done.failed:
+            first, why = next(iter(done.failed.items()))
+            raise CasesFailed(f"{len(done.failed)} cases could not be prepared", found=f"{first}: {why}")
+        say(f"prepare: {len(done.info.cases)} cases, {done.reused} of them done before")
 
 
 def cross_validated(making: Making) -> tuple[Fold, ...]:
@@ -59,7 +65,7 @@ def _made_from(making: Making) -> Row:
         "closed": closed,
         "repeats": making.plan.repeats,
         "val_share": making.plan.val_share,
-    }
+    } | ({"auxiliary": read_store(making.auxiliary.store).fingerprint} if making.auxiliary else {})
 
 
 def _weights_of(folds: tuple[Fold, ...]) -> Row:

@@ -47,6 +47,14 @@ class PrepConfig(Settings):
             raise ValueError("a modality is named twice")
         return modalities
 
+    @property
+    def pixel(self) -> tuple[float, float] | None:
+        """Width and height of a pixel of a prepared slice in mm; ``None`` where the native ones are kept."""
+        if self.spacing is None and self.pixel_mm is None:
+            return None
+        x, y, _ = self.spacing_of((1.0, 1.0, 1.0), "mm")
+        return x, y
+
     def spacing_of(self, native: tuple[float, float, float], unit: Literal["mm", "px"]) -> tuple[float, float, float]:
         """What a scan whose voxels have this ``native`` spacing along R, A, S is brought to."""
         if self.pixel_mm is None or unit == "px":

@@ -20,6 +20,7 @@ from gliamap.cli.show import (
     say,
 )
 from gliamap.cli.show_scores import print_study
+from gliamap.cli.train_verb import AuxiliaryClosed, AuxiliaryShare, AuxiliaryStore, auxiliary_options
 
 if TYPE_CHECKING:
     from gliamap.workflows.common.folds import Fold
@@ -47,6 +48,9 @@ def cross_validate(
     folds: Folds = None,
     repeats: Annotated[int, typer.Option(min=1, help="Do it so often, each time with another seed.")] = 1,
     closed_fold: ClosedFolds = None,
+    auxiliary: AuxiliaryStore = None,
+    auxiliary_share: AuxiliaryShare = None,
+    auxiliary_closed_fold: AuxiliaryClosed = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first repeat; the next has the next.")] = 0,
     fold: Only = None,
     gather: Gather = False,
@@ -82,6 +86,7 @@ def cross_validate(
         folds=folds,
         repeats=repeats,
         closed_folds=tuple(closed_fold or ()),
+        auxiliary=auxiliary_options(auxiliary, auxiliary_share, auxiliary_closed_fold),
         seed=seed,
         only=tuple(fold or ()),
         gather=gather,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -13,13 +13,16 @@ import typer
 from gliamap.cli.data_verbs import Json
 from gliamap.cli.show import count, plain, print_json, progress_bar, remark, remark_if_stopped, say
 from gliamap.cli.show_origin import say_origin
+from gliamap.errors import ConfigError
 
 if TYPE_CHECKING:
     from gliamap.training.progress import StepReport
+    from gliamap.workflows.common.auxiliary import AuxiliaryOptions
     from gliamap.workflows.training.train import Trained, TrainOptions
 
 _DIVISION, _NETWORK, _LEARNING, _RUN = "How cases are divided", "The network", "How it learns", "The run"
 _DRAWING, _TRANSFER = "Patches from a table", "Starting from another network"
+_AUXILIARY = "Another data set to learn from, too"
 
 
 class Tracker(StrEnum):
@@ -128,6 +131,25 @@ TransferredRate = Annotated[
     typer.Option(help="Learning rate of what was taken over, as a factor. Default: 1.", rich_help_panel=_TRANSFER),
 ]
 
+AuxiliaryStore = Annotated[
+    Path | None,
+    typer.Option(
+        "--auxiliary",
+        help="Prepared data set, which may lack modalities. Patients who are not trained on are left out.",
+        rich_help_panel=_AUXILIARY,
+    ),
+]
+AuxiliaryShare = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="Patches that are cut from it. Default: 0.5.", rich_help_panel=_AUXILIARY),
+]
+AuxiliaryClosed = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--auxiliary-closed-fold", help="Its fold to use for nothing; repeatable.", rich_help_panel=_AUXILIARY
+    ),
+]
+
 Steps = Annotated[int | None, typer.Option(help="Optimiser steps. Default: 1000.", rich_help_panel=_LEARNING)]
 BatchSize = Annotated[int | None, typer.Option(help="Patches a step. Default: 2; 16 in 2D.", rich_help_panel=_LEARNING)]
 MicroBatch = Annotated[
@@ -205,6 +227,9 @@ def train(
     pretrained: Pretrained = None,
     freeze_encoder: FreezeEncoder = None,
     transferred_rate: TransferredRate = None,
+    auxiliary: AuxiliaryStore = None,
+    auxiliary_share: AuxiliaryShare = None,
+    auxiliary_closed_fold: AuxiliaryClosed = None,
     steps: Steps = None,
     batch: BatchSize = None,
     micro_batch: MicroBatch = None,
@@ -272,9 +297,23 @@ def _options(said: Mapping[str, Any]) -> TrainOptions:
             "leaky": said["leaky"],
             "lessons": said["lessons"],
             "patches": said["patches"],
+            "auxiliary": auxiliary_options(said["auxiliary"], said["auxiliary_share"], said["auxiliary_closed_fold"]),
             "track": tuple(one.value for one in given.get("track", ())),
         }
     )
+
+
+def auxiliary_options(
+    store: Path | None, share: float | None, closed_folds: Sequence[int] | None
+) -> AuxiliaryOptions | None:
+    """What the options about another data set say; ``ConfigError`` where they say something of none."""
+    from gliamap.workflows.common.auxiliary import AuxiliaryOptions
+
+    said = {"share": share, "closed_folds": tuple(closed_folds or ()) or None}
+    given = {name: value for name, value in said.items() if value is not None}
+    if store is None and given:
+        raise ConfigError("no auxiliary data set is named", remedy="name it with --auxiliary")
+    return None if store is None else AuxiliaryOptions.model_validate(given | {"store": store})
 
 
 def _widths(text: str) -> tuple[int, ...]:
@@ -312,12 +351,16 @@ def _print_trained(done: Trained, *, json: bool) -> None:
         cases = {name: len(getattr(split, name)) for name in ("train", "val", "test", "left_out")}
         drawn = {"epoch": asdict(done.epoch)} if done.epoch else {}
         taken = {"init_from": done.origin.summary} if done.origin else {}
-        print_json({"run": done.run, "best": best, "cases": cases} | drawn | taken)
+        other = {"auxiliary": done.other.summary} if done.other else {}
+        print_json({"run": done.run, "best": best, "cases": cases} | drawn | taken | other)
         return
     say(f"[bold]trained[/] on {count(split.train, 'case')}; model, log and curves in {run}")
     if epoch := done.epoch:
         table, each = (f"{side.tumour} with tumour : {side.healthy} healthy" for side in (epoch.there, epoch.drawn))
         say(f"patches: {table}; in an epoch of {epoch.steps:.4g} steps {each}")
+    if done.other:
+        modalities, names = plain(", ".join(done.other.modalities)), plain(", ".join(done.other.sources))
+        say(f"and on {count(done.other.cases, 'case')} of {names} with {modalities}; {done.other.left_out} left out")
     if done.origin:
         say_origin(done.origin, done.spec.network.name)
     if best:

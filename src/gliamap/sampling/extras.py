@@ -1,4 +1,4 @@
-"""What training patches come with beside images and masks, for the losses and trainings that need it."""
+"""What a training is shown beside images and masks of its own cases, for the losses and trainings that need it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,19 @@ from gliamap.io.pages import announce
 from gliamap.io.soft import STEPS, open_soft
 from gliamap.io.store import open_distances
 from gliamap.labels import LabelMap, Region
+from gliamap.sampling.auxiliary import Auxiliary
 
 
 @dataclass(frozen=True)
 class Extras:
-    """Which of them: teachers' probabilities from the folder ``soft``, distances to surfaces, weights by lesion."""
+    """Which of them: teachers' probabilities from the folder ``soft``, distances to surfaces, weights by lesion; and
+    patches of an ``auxiliary`` data set, which no teacher has spoken of.
+    """
 
     soft: Path | None = None
     distances: bool = False
     weights: bool = False
+    auxiliary: Auxiliary | None = None
 
 
 def read_soft(folder: Path, case_id: str, box: Box) -> Tensor:

@@ -23,6 +23,7 @@ from gliamap.losses.named import LOSSES
 from gliamap.nets.pretrained import backbone_weights, fill
 from gliamap.nets.transfer import carry_over, match
 from gliamap.nets.zoo import build_network, fits, load_network, network_of, size_divisor
+from gliamap.sampling.auxiliary import Auxiliary
 from gliamap.sampling.dataset import PatchDataset
 from gliamap.sampling.drawing import PatchOrder
 from gliamap.sampling.extras import Extras
@@ -46,7 +47,8 @@ class Job:
     ``soft`` is the folder of the teachers' probabilities (:mod:`gliamap.io.soft`), where there are teachers.
     ``patches`` is the list of those to draw (:mod:`gliamap.io.patch_list`), where they come from a patch table.
     ``source`` is the checkpoint whose weights are taken over, where there is one; ``pretrained`` the file of a
-    backbone's weights (:mod:`gliamap.nets.pretrained`), where it starts from that.
+    backbone's weights (:mod:`gliamap.nets.pretrained`), where it starts from that. ``auxiliary``: cases of another
+    store that are learned from, too.
     """
 
     store: Path
@@ -59,6 +61,16 @@ class Job:
     patches: Path | None = None
     source: Path | None = None
     pretrained: Path | None = None
+    auxiliary: Auxiliary | None = None
+
+    @property
+    def learned_from(self) -> tuple[tuple[Path, tuple[str, ...]], ...]:
+        """The stores that patches are cut from, each with its cases."""
+        other = self.auxiliary
+        return (
+            (self.store, self.train_ids),
+            *([(other.store, tuple(e.case_id for e in other.entries))] if other else []),
+        )
 
 
 def train(
@@ -128,8 +140,9 @@ def _cases(job: Job) -> tuple[PatchDataset, list[StoreEntry]]:
     entries = {entry.case_id: entry for entry in read_store(job.store).cases}
     order = PatchOrder(job.patches, job.train_ids, job.config) if job.patches else None
     needs = LOSSES[job.config.loss].needs
-    extras = Extras(job.soft, distances=needs == "distances", weights=needs == "weights")
-    dataset = PatchDataset(job.store, [entries[i] for i in job.train_ids], job.config, job.spec, extras, order)
+    extras = Extras(job.soft, distances=needs == "distances", weights=needs == "weights", auxiliary=job.auxiliary)
+    learned = [entries[i] for i in job.train_ids]
+    dataset = PatchDataset(job.store, learned, job.config, job.spec, extras, order)
     return dataset, [entries[i] for i in job.val_ids]
 
 
@@ -299,8 +312,9 @@ def check_job(job: Job, processes: int = 1) -> None:
         raise ConfigError(
             "the split leaves no case to train on", remedy="check --test-fold, --closed-fold or the file of --split"
         )
-    for case_id in (*job.train_ids, *job.val_ids):
-        read_case(job.store, case_id)
+    for store, ids in (*job.learned_from, (job.store, job.val_ids)):
+        for case_id in ids:
+            read_case(store, case_id)
     if LOSSES[job.config.loss].needs == "distances":
         _check_distances(job)
 
@@ -314,10 +328,11 @@ def _check_distances(job: Job) -> None:
             found=f"output {output.kind}",
             remedy="say --output regions or binary, or another --loss",
         )
-    lacking = [i for i in job.train_ids if not has_distances(job.store, i, output.regions)]
-    if lacking:
-        raise ConfigError(
-            f"the loss {loss} needs distances to the tumour's surfaces, which {job.store} does not hold",
-            found=f"{len(lacking)} of {len(job.train_ids)} training cases without, such as {lacking[0]}",
-            remedy="run gliamap prepare again as before, with --distances: it adds them, or say another --loss",
-        )
+    for store, ids in job.learned_from:
+        lacking = [i for i in ids if not has_distances(store, i, output.regions)]
+        if lacking:
+            raise ConfigError(
+                f"the loss {loss} needs distances to the tumour's surfaces, which {store} does not hold",
+                found=f"{len(lacking)} of {len(ids)} training cases without, such as {lacking[0]}",
+                remedy="run gliamap prepare again as before, with --distances: it adds them, or say another --loss",
+            )

@@ -16,6 +16,7 @@ from gliamap.io.store import StoreInfo
 from gliamap.recipes.recipe import Recipe
 from gliamap.sources.splits import Split, SplitOptions, make_folds, make_split, read_split, write_split
 from gliamap.sources.strata import sizes_in_store
+from gliamap.workflows.common.auxiliary import AuxiliaryOptions
 from gliamap.workflows.common.run_record import is_finished
 
 DEFAULT_FOLDS = 4
@@ -28,9 +29,9 @@ class CrossValidateOptions(Settings):
     ``folds``: how many (default: the data set's own, else 4). ``repeats``: how often the whole is done, each time with
     another seed. ``val_share`` of the training side's patients to choose a run's best by; none where they are so few
     that all shall be trained on, and the last weights are taken then. ``closed_folds``: folds of the data set's own to
-    use for nothing at all. ``only``: train and predict these folds alone, score nothing. ``gather``: train nothing,
-    score what is there. ``jobs``: so many folds side by side. ``pattern``: how the scans are named where no layout
-    fits, see :mod:`gliamap.sources.pattern`.
+    use for nothing at all. ``auxiliary``: another data set that every fold learns from, too. ``only``: train and
+    predict these folds alone, score nothing. ``gather``: train nothing, score what is there. ``jobs``: so many folds
+    side by side. ``pattern``: how the scans are named where no layout fits, see :mod:`gliamap.sources.pattern`.
     """
 
     recipe: Recipe = Recipe()
@@ -38,6 +39,7 @@ class CrossValidateOptions(Settings):
     repeats: int = Field(default=1, ge=1)
     val_share: float = SplitOptions.model_fields["val_share"].default
     closed_folds: tuple[int, ...] = ()
+    auxiliary: AuxiliaryOptions | None = None
     seed: int = Field(default=0, ge=0)
     only: tuple[int, ...] = ()
     gather: bool = False

@@ -81,7 +81,8 @@ def cross_validate(
     wanted = _wanted(folds, options)
     check_scans(scans, folds, options.pattern)
     how = SplitOptions(closed_folds=options.closed_folds)
-    tasks = [FoldTask(fold, store, scans, options.recipe, how, options.pattern) for fold in wanted]
+    common: dict[str, Any] = {"pattern": options.pattern, "auxiliary": options.auxiliary}
+    tasks = [FoldTask(fold, store, scans, options.recipe, how, **common) for fold in wanted]
     check_fold(tasks[0])
     _settle_study(out, info, folds, options)
     if options.gather and (missing := _lacking(folds)):
@@ -134,6 +135,9 @@ def _settle_study(out: Path, info: StoreInfo, folds: Sequence[Fold], options: Cr
 def _record(info: StoreInfo, folds: Sequence[Fold], options: CrossValidateOptions) -> dict[str, Any]:
     """What ``study.json`` holds. ``settings`` and ``data`` must agree to go on; the rest informs."""
     asked = options.model_dump(mode="json", include={"repeats", "val_share", "closed_folds", "seed"})
+    if options.auxiliary:
+        other = options.auxiliary.model_dump(mode="json", include={"share", "closed_folds"})
+        asked["auxiliary"] = other | {"fingerprint": read_store(options.auxiliary.store).fingerprint}
     return {
         "format": 1,
         "settings": {"recipe": deciding(options.recipe), "folds": sorted({fold.number for fold in folds})} | asked,

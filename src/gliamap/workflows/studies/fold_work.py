@@ -26,6 +26,7 @@ from gliamap.training.loop import Job, check_job
 from gliamap.training.progress import StepReport
 from gliamap.training.stop import stoppable
 from gliamap.workflows.common.apart import Told, Work, each_apart
+from gliamap.workflows.common.auxiliary import AuxiliaryOptions, find_auxiliary
 from gliamap.workflows.common.failures import reason_of
 from gliamap.workflows.common.folds import Fold
 from gliamap.workflows.common.processes import open_devices
@@ -59,7 +60,8 @@ class FoldTask:
     """One fold to train and predict.
 
     ``how`` its cases were divided. ``threads`` are those of a process of its own. ``segmenting``: how the cases that it
-    holds out are predicted; which they are, and what becomes of earlier masks, is settled here.
+    holds out are predicted; which they are, and what becomes of earlier masks, is settled here. ``auxiliary``: another
+    data set to learn from, too.
     """
 
     fold: Fold
@@ -70,6 +72,7 @@ class FoldTask:
     pattern: str | None = None
     threads: int = 1
     segmenting: SegmentOptions = field(default_factory=SegmentOptions, kw_only=True)
+    auxiliary: AuxiliaryOptions | None = field(default=None, kw_only=True)
 
 
 Task = TypeVar("Task", bound=FoldTask)
@@ -156,8 +159,11 @@ def check_fold(task: FoldTask) -> None:
             remedy="say --jobs for some side by side, or run each fold elsewhere with --fold",
         )
     fold = task.fold
-    spec, config = full_settings(read_store(task.store), fold_options(task), fold.run.name)
-    check_job(Job(task.store, fold.split.train, fold.split.val, config, spec, fold.run))
+    info = read_store(task.store)
+    spec, config = full_settings(info, fold_options(task), fold.run.name)
+    other = find_auxiliary(task.auxiliary, info, spec=spec, split=fold.split)
+    job = Job(task.store, fold.split.train, fold.split.val, config, spec, fold.run)
+    check_job(replace(job, auxiliary=other and other.auxiliary))
 
 
 def fold_options(task: FoldTask) -> TrainOptions:
@@ -167,6 +173,7 @@ def fold_options(task: FoldTask) -> TrainOptions:
         recipe.model_dump()
         | {"config": recipe.config | {"seed": fold.seed}, "split_file": fold.split_file}
         | {"split": task.how.model_copy(update={"seed": fold.seed}), "leaky": task.how.unit == "case"}
+        | {"auxiliary": task.auxiliary}
     )
 
 

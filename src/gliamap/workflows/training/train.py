@@ -13,6 +13,7 @@ from gliamap.models.shipped import resolve_model
 from gliamap.sources.splits import Split
 from gliamap.training.loop import Job, check_job
 from gliamap.training.loop import train as run_training
+from gliamap.workflows.common.auxiliary import AuxiliaryRecord, find_auxiliary, write_auxiliary
 from gliamap.workflows.common.processes import check_alike, check_shared, open_devices
 from gliamap.workflows.common.run_record import claimed, describe_run
 from gliamap.workflows.training.division import divide_cases
@@ -34,6 +35,7 @@ class Trained:
 
     ``first``: this process is the only one of the training, or the one of several that writes and reports; it knows
     the ``epoch``, where patches were drawn from a table. ``origin``: the network whose weights it started from.
+    ``other``: what was learned from besides.
     """
 
     run: Path
@@ -42,6 +44,7 @@ class Trained:
     first: bool = True
     epoch: Epoch | None = None
     origin: Origin | None = None
+    other: AuxiliaryRecord | None = None
 
 
 def train(
@@ -80,10 +83,13 @@ def train(
         listed = run / ROWS if options.stride else None
         origin = find_origin(options.init_from, info, spec=spec, config=config, split=split, leaky=options.leaky)
         source = options.init_from and resolve_model(options.init_from)
+        other = find_auxiliary(options.auxiliary, info, spec=spec, split=split)
         job = Job(store, split.train, split.val, config, spec, run, options.lessons, listed, source, pretrained)
+        job = replace(job, auxiliary=other and other.auxiliary)
         check_job(job, devices.processes)
         job = replace(job, spec=spec.model_copy(update={"seen": collect_seen(store, info, job.train_ids)}))
     record = _record(info, split, options=options, job=job, taught=taught or None, origin=origin)
+    record["settings"] |= {"auxiliary": other.record.summary} if other else {}
     trackers = open_trackers(options.track, run, resume=resume, settings=record["settings"])
     check_alike(devices, record)
     epoch = None
@@ -96,6 +102,8 @@ def train(
                 epoch = drawn.write(run) if drawn else None
                 if origin:
                     write_origin(run, origin)
+                if other:
+                    write_auxiliary(run, other.record)
                 del drawn  # the list is long; from here on it is read from the file
         check_shared(devices, run)
         if not devices.writes:
@@ -103,7 +111,7 @@ def train(
         else:
             tracker = held.enter_context(trackers)
             best = run_training(job, resume=resume, devices=devices, observe=observers(run, tracker, observe))
-    return Trained(run, best, split, first=devices.writes, epoch=epoch, origin=origin)
+    return Trained(run, best, split, first=devices.writes, epoch=epoch, origin=origin, other=other and other.record)
 
 
 def _record(

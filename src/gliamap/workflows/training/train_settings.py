@@ -17,6 +17,7 @@ from gliamap.nets.zoo import network_of, widths_of
 from gliamap.recipes.recipe import DEFAULT_NETWORK, Recipe, network_inputs, network_output
 from gliamap.sources.phantom import PHANTOM_PREFIX
 from gliamap.sources.splits import SplitOptions
+from gliamap.workflows.common.auxiliary import AuxiliaryOptions
 from gliamap.workflows.common.failures import plain_settings
 from gliamap.workflows.common.run_record import versions
 from gliamap.workflows.training.tracking import TrackerName
@@ -31,7 +32,7 @@ class TrainOptions(Recipe):
     ``split`` says how cases are divided; ``split_file`` takes a division made elsewhere instead, and ``leaky`` one
     that has a patient on both sides. ``lessons``: what teachers say of the cases, from ``gliamap teach``. ``track``:
     where figures and pictures go beside the run's folder. ``patches``: the table that patches are drawn from, from
-    ``gliamap patches``; ``stride`` alone has one made.
+    ``gliamap patches``; ``stride`` alone has one made. ``auxiliary``: another data set to learn from, too.
     """
 
     split: SplitOptions = SplitOptions()
@@ -40,6 +41,7 @@ class TrainOptions(Recipe):
     lessons: Path | None = None
     track: tuple[TrackerName, ...] = ()
     patches: Path | None = None
+    auxiliary: AuxiliaryOptions | None = None
 
 
 def full_settings(info: StoreInfo, options: TrainOptions, name: str) -> tuple[ModelSpec, TrainConfig]:
@@ -96,6 +98,12 @@ def _check_drawing(options: TrainOptions) -> None:
     # A recipe that states the defaults, as full ones do, asks for nothing that a table cannot give.
     usual = {name: TrainConfig.model_fields[name].default for name in FREELY_CHOSEN}
     chosen = [name for name in FREELY_CHOSEN if options.config.get(name, usual[name]) != usual[name]]
+    if options.auxiliary and (options.stride is not None or options.lessons):
+        raise ConfigError(
+            "patches of an auxiliary data set are chosen freely, and no teacher has spoken of them",
+            found="--stride or --patches" if options.stride is not None else "--lessons",
+            remedy="leave one of the two out",
+        )
     if options.stride is not None and chosen:
         raise ConfigError(
             "patches of a patch table are drawn by their ratio alone",

@@ -19,6 +19,7 @@ from gliamap.io.store import StoreInfo
 from gliamap.models.shipped import resolve_model
 from gliamap.nets.transfer import Transfer, match
 from gliamap.sources.splits import Split, find_split, read_split
+from gliamap.workflows.common.auxiliary import read_auxiliary
 from gliamap.workflows.common.unchanged import changes, check_unchanged
 from gliamap.workflows.training.unseen import check_unseen
 
@@ -113,6 +114,8 @@ def _check_network(path: Path, source: ModelSpec, spec: ModelSpec) -> None:
         remedy="leave --network, --dims and --widths out to take those of --init-from, or start from another run",
     )
     other = changes(*(each.prep.model_dump(mode="json", include=_PREPARATION) for each in (source, spec)))
+    if source.prep.pixel == spec.prep.pixel and spec.network.dims == 2:
+        other.pop("spacing", None)  # said in another way
     if other:
         said = "; ".join(f"{name} {_plain(then)}, here {_plain(now)}" for name, (then, now) in other.items())
         logger.warning("%s was trained on images prepared in another way: %s", path, said)
@@ -132,8 +135,9 @@ def seen_cases(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if file is None:
         logger.warning("%s has no split.json: nobody knows whether it has seen patients that are held out here", path)
         return (), ()
-    split, origin = read_split(file), read_origin(file.parent)
+    split, origin, other = read_split(file), read_origin(file.parent), read_auxiliary(file.parent)
     before = (origin.learned, origin.validated) if origin else ((), ())
+    before = ((*before[0], *other.cases), before[1]) if other else before
     learned, validated = (tuple(sorted({*a, *b})) for a, b in zip(before, (split.train, split.val), strict=True))
     return learned, validated
 
