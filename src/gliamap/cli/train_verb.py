@@ -250,9 +250,7 @@ def train(
     """Train a network on a prepared data set.
 
     Patients are divided into training, validation and test. After Ctrl-C, the same command with --resume goes on.
-
-    A recipe with a base trains that first, into OUT/base. Options here are for the recipe itself; to change its base,
-    write it to a file: gliamap recipes NAME --json > mine.json
+    A recipe with a base trains that first, into OUT/base; to change it: gliamap recipes NAME --json > mine.json
 
     Examples:
 

@@ -74,36 +74,23 @@ def train(
         options = after_base(run, options)
     devices = open_devices()
     with devices.first_ahead():
-        info = read_store(store)
-        options = with_table(options, info)
-        split = divide_cases(info, options)
-        spec, config = full_settings(info, options, run.resolve().name)
-        spec, pretrained = with_pretrained(options, spec)
-        taught = options.lessons and check_lessons(options.lessons, info, spec.output, split, leaky=options.leaky)
-        listed = run / ROWS if options.stride else None
-        origin = find_origin(options.init_from, info, spec=spec, config=config, split=split, leaky=options.leaky)
-        source = options.init_from and resolve_model(options.init_from)
-        other = find_auxiliary(options.auxiliary, info, spec=spec, split=split)
-        job = Job(store, split.train, split.val, config, spec, run, options.lessons, listed, source, pretrained)
-        job = replace(job, auxiliary=other and other.auxiliary)
-        check_job(job, devices.processes)
-        job = replace(job, spec=spec.model_copy(update={"seen": collect_seen(store, info, job.train_ids)}))
-    record = _record(info, split, options=options, job=job, taught=taught or None, origin=origin)
-    record["settings"] |= {"auxiliary": other.record.summary} if other else {}
+        plan = _plan(store, run, options, processes=devices.processes)
+    options, split, job, origin, other = plan.options, plan.split, plan.job, plan.origin, plan.other
+    record = _record(plan)
     trackers = open_trackers(options.track, run, resume=resume, settings=record["settings"])
     check_alike(devices, record)
     epoch = None
     with ExitStack() as held:
         with devices.first_ahead():
             if devices.writes:
-                drawn = find_patches(job, info, options.stride, options.patches) if options.stride else None
+                drawn = find_patches(job, plan.info, options.stride, options.patches) if options.stride else None
                 record["data"] |= {"patches": drawn.record()} if drawn else {}
                 held.enter_context(claimed(run, record, split, resume=resume, accept_changes=accept_changes))
                 epoch = drawn.write(run) if drawn else None
                 if origin:
                     write_origin(run, origin)
                 if other:
-                    write_auxiliary(run, other.record)
+                    write_auxiliary(run, other)
                 del drawn  # the list is long; from here on it is read from the file
         check_shared(devices, run)
         if not devices.writes:
@@ -111,25 +98,51 @@ def train(
         else:
             tracker = held.enter_context(trackers)
             best = run_training(job, resume=resume, devices=devices, observe=observers(run, tracker, observe))
-    return Trained(run, best, split, first=devices.writes, epoch=epoch, origin=origin, other=other and other.record)
+    return Trained(run, best, split, first=devices.writes, epoch=epoch, origin=origin, other=other)
 
 
-def _record(
-    info: StoreInfo,
-    split: Split,
-    *,
-    options: TrainOptions,
-    job: Job,
-    taught: Lessons | None,
-    origin: Origin | None,
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Plan:
+    """A training before it begins: the data, how it is divided, what is learned from besides, and the settings."""
+
+    info: StoreInfo
+    options: TrainOptions
+    split: Split
+    job: Job
+    taught: Lessons | None
+    origin: Origin | None
+    other: AuxiliaryRecord | None
+
+
+def _plan(store: Path, run: Path, options: TrainOptions, *, processes: int) -> _Plan:
+    """Read and check all that a training needs; ``ConfigError`` where it could not even begin. Writes nothing."""
+    info = read_store(store)
+    options = with_table(options, info)
+    split = divide_cases(info, options)
+    spec, config = full_settings(info, options, run.resolve().name)
+    spec, pretrained = with_pretrained(options, spec)
+    taught = options.lessons and check_lessons(options.lessons, info, spec.output, split, leaky=options.leaky)
+    listed = run / ROWS if options.stride else None
+    origin = find_origin(options.init_from, info, spec=spec, config=config, split=split, leaky=options.leaky)
+    source = options.init_from and resolve_model(options.init_from)
+    other = find_auxiliary(options.auxiliary, info, spec=spec, split=split)
+    job = Job(store, split.train, split.val, config, spec, run, options.lessons, listed, source, pretrained)
+    job = replace(job, auxiliary=other and other.auxiliary)
+    check_job(job, processes)
+    job = replace(job, spec=spec.model_copy(update={"seen": collect_seen(store, info, job.train_ids)}))
+    return _Plan(info, options, split, job, taught or None, origin, other and other.record)
+
+
+def _record(plan: _Plan) -> dict[str, Any]:
     """What ``run.json`` says of a training."""
-    record = describe_run(info, split, options.split, job.spec, job.config)
+    options, job, taught, origin = plan.options, plan.job, plan.taught, plan.origin
+    record = describe_run(plan.info, plan.split, options.split, job.spec, job.config)
     record["settings"] |= {
         "teachers": list(taught.teachers) if taught else [],
         "patches": {"stride": options.stride} if options.stride else {},
         "init_from": origin.weights_sha256 if origin else None,
         "pretrained": job.spec.training_data.get("pretrained"),
+        "auxiliary": plan.other.summary if plan.other else {},
     }
     return record | {
         "recipe": options.name,
