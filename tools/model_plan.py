@@ -98,11 +98,13 @@ _PLANS = (
     Plan(
         name="glioma-3d",
         summary="Glioma (WT, TC, ET) in skull-stripped volumes of about 1 mm, with any of T1, T1c, T2 and FLAIR.",
-        licence="CC BY 4.0; trained on cases of BraTS 2021 and 2023 (Baid et al. 2021), CC BY 4.0",
+        licence="CC BY-SA 4.0; trained on cases of BraTS 2021 and 2023 (Baid et al. 2021), CC BY 4.0, and on the "
+        "Medical Segmentation Decathlon, Task01, CC BY-SA 4.0",
         sources=("brats21", "brats23"),
-        spacing=(1.5, 1.5, 1.5),
+        spacing=(2.0, 2.0, 2.0),
+        auxiliary="t1gd-2d",
         val_share=0,
-        sizes=(0.0, 0.01, 0.03, 0.1, 0.3),
+        sizes=(0.0, 0.01, 0.03, 0.1, 0.3, 1.0),
         pictures=True,
     ),
 )

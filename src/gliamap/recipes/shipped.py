@@ -5,6 +5,8 @@ Every setting is said, so that a model's recipe stays what it was when the model
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from gliamap.config import AugmentConfig, TrainConfig
 from gliamap.recipes.field import full
 from gliamap.recipes.recipe import Recipe
@@ -62,17 +64,21 @@ def t1gd_2d() -> Recipe:
 
 
 def glioma_3d() -> Recipe:
-    """Volumes with any of four modalities: half of the patches lose some of them while it learns."""
+    """Volumes with any of four modalities, slice by slice. It begins with what many patients taught of one of them.
+
+    Most of its patches lose some modalities while it learns.
+    """
     config = TrainConfig(
-        steps=1400, batch=2, patch=(64, 64, 64), modality_dropout=0.5, augment=_VARIED, validate_every=350
+        steps=1500, batch=16, patch=(80, 96, 1), modality_dropout=0.8, augment=_VARIED, validate_every=500
     )
     return Recipe(
         name="glioma-3d",
         description="The shipped model glioma-3d: WT, TC and ET in volumes, with any of T1, T1c, T2 and FLAIR.",
         network="dynunet",
-        widths=(16, 32, 64, 128, 256),
+        widths=(32, 64, 128, 256, 512),
         deep_supervision=True,
-        dims=3,
+        dims=2,
         output="regions",
+        init_from=Path("t1gd-2d"),
         config=full(config),
     )
