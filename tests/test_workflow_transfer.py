@@ -13,6 +13,7 @@ import pytest
 
 import tiny
 from gliamap.errors import ConfigError, FileError
+from gliamap.io.checkpoint import read_spec, write_spec
 from gliamap.labels import Region
 from gliamap.sources.splits import Split, read_split, write_split
 from gliamap.workflows.data.prepare import PrepareOptions, prepare
@@ -110,6 +111,18 @@ def test_more_modalities(store: Path, post_contrast: Path, tmp_path: Path, caplo
     assert caplog.messages == [
         f"{tmp_path / 't1c'} was trained on images prepared in another way: modalities t1c, here t1, t1c, t2, flair"
     ]
+
+
+def test_the_same_pixels_in_other_words_are_no_other_preparation(
+    scans: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    prepare([scans], tmp_path / "coarse", options=PrepareOptions(spacing=(2.0, 2.0, 2.0)))
+    train(tmp_path / "coarse", tmp_path / "base", options=sliced({"steps": 1}))
+    spec = read_spec(tmp_path / "base" / "best")
+    for said, warned in (({"spacing": None, "pixel_mm": 2.0}, False), ({"spacing": (1.0, 1.0, 2.0)}, True)):
+        write_spec(tmp_path / "base" / "best", spec.model_copy(update={"prep": spec.prep.model_copy(update=said)}))
+        train(tmp_path / "coarse", tmp_path / f"run{warned}", options=started(tmp_path / "base"))
+        assert ("spacing" in caplog.text) == warned
 
 
 def test_regions_become_classes(store: Path, base: Path, tmp_path: Path) -> None:
