@@ -69,7 +69,7 @@ def glioma_3d() -> Recipe:
     Most of its patches lose some modalities while it learns.
     """
     config = TrainConfig(
-        steps=1500, batch=16, patch=(80, 96, 1), modality_dropout=0.8, augment=_VARIED, validate_every=500
+        steps=3000, batch=16, patch=(80, 96, 1), modality_dropout=0.8, augment=_VARIED, validate_every=500
     )
     return Recipe(
         name="glioma-3d",
