@@ -97,8 +97,11 @@ def find_auxiliary(options: AuxiliaryOptions | None, info: StoreInfo, *, spec: M
 
 
 def _check(store: Path, other: StoreInfo, spec: ModelSpec, places: tuple[int | None, ...]) -> None:
-    wanted, shown = set(spec.output.tissues), set(get_convention(other.convention).tissues)
-    regions = set(spec.output.regions) - set(get_convention(other.convention).regions)
+    shown, wanted = get_convention(other.convention), spec.output
+    if wanted.kind == "regions":
+        tells_all = set(wanted.regions) <= set(shown.regions)
+    else:
+        tells_all = set(wanted.tissues) <= set(shown.tissues)
     lacking = [name for name, place in zip(spec.prep.modalities, places, strict=True) if place is None]
     if len(lacking) == len(places):
         raise ConfigError(
@@ -111,11 +114,11 @@ def _check(store: Path, other: StoreInfo, spec: ModelSpec, places: tuple[int | N
             f"the cases of {store} have no {', '.join(lacking)}, which the network cannot do without",
             remedy="take a recipe that drops modalities in training, such as any-modality",
         )
-    if regions if spec.output.kind == "regions" else wanted - shown:
+    if not tells_all:
         raise ConfigError(
             f"the masks of {store} do not tell all that the network is to tell",
-            found=get_convention(other.convention).describe(),
-            expected=", ".join(map(str, spec.output.channels)),
+            found=shown.describe(),
+            expected=", ".join(map(str, wanted.channels)),
             remedy="say --output binary to learn tumour alone, or name another auxiliary data set",
         )
     if spec.network.dims == 3 and all(entry.shape[2] == 1 for entry in other.cases):

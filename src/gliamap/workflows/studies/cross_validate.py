@@ -81,8 +81,8 @@ def cross_validate(
     wanted = _wanted(folds, options)
     check_scans(scans, folds, options.pattern)
     how = SplitOptions(closed_folds=options.closed_folds)
-    common: dict[str, Any] = {"pattern": options.pattern, "auxiliary": options.auxiliary}
-    tasks = [FoldTask(fold, store, scans, options.recipe, how, **common) for fold in wanted]
+    other = options.auxiliary
+    tasks = [FoldTask(fold, store, scans, options.recipe, how, options.pattern, auxiliary=other) for fold in wanted]
     check_fold(tasks[0])
     _settle_study(out, info, folds, options)
     if options.gather and (missing := _lacking(folds)):

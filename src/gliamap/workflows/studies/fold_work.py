@@ -162,8 +162,8 @@ def check_fold(task: FoldTask) -> None:
     info = read_store(task.store)
     spec, config = full_settings(info, fold_options(task), fold.run.name)
     other = find_auxiliary(task.auxiliary, info, spec=spec, split=fold.split)
-    job = Job(task.store, fold.split.train, fold.split.val, config, spec, fold.run)
-    check_job(replace(job, auxiliary=other and other.auxiliary))
+    beside = other and other.auxiliary
+    check_job(Job(task.store, fold.split.train, fold.split.val, config, spec, fold.run, auxiliary=beside))
 
 
 def fold_options(task: FoldTask) -> TrainOptions:

@@ -126,8 +126,8 @@ def _plan(store: Path, run: Path, options: TrainOptions, *, processes: int) -> _
     origin = find_origin(options.init_from, info, spec=spec, config=config, split=split, leaky=options.leaky)
     source = options.init_from and resolve_model(options.init_from)
     other = find_auxiliary(options.auxiliary, info, spec=spec, split=split)
-    job = Job(store, split.train, split.val, config, spec, run, options.lessons, listed, source, pretrained)
-    job = replace(job, auxiliary=other and other.auxiliary)
+    beside = other and other.auxiliary
+    job = Job(store, split.train, split.val, config, spec, run, options.lessons, listed, source, pretrained, beside)
     check_job(job, processes)
     job = replace(job, spec=spec.model_copy(update={"seen": collect_seen(store, info, job.train_ids)}))
     return _Plan(info, options, split, job, taught or None, origin, other and other.record)
